@@ -1,0 +1,1 @@
+//! Coordination recipes on zk-client: locks and elections that are right.

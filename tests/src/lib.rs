@@ -1,0 +1,1 @@
+//! Tests that cross crates: Apache ZooKeeper, kazoo, crashes, hostile clients.

@@ -1,0 +1,1 @@
+//! An async ZooKeeper client whose sessions, watches and errors tell the truth.

@@ -1,0 +1,1 @@
+//! What a ZooKeeper ensemble decides: tree, watches, sessions, request pipeline.

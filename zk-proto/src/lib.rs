@@ -1,0 +1,1 @@
+//! Bytes of the ZooKeeper protocol, transaction log and snapshots.

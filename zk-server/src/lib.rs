@@ -1,0 +1,1 @@
+//! A ZooKeeper server: sockets, configuration, timers and the storage thread around zk-core.

@@ -1,0 +1,2 @@
+//! The `zk-server` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Transaction log, snapshots and recovery in the format of Apache ZooKeeper.

@@ -1,0 +1,1 @@
+//! Servers and fault handles for the tests of ZooKeeper applications.
