@@ -1,1 +1,15 @@
-//! What a ZooKeeper ensemble decides: tree, watches, sessions, request pipeline.
+//! What a ZooKeeper server decides: the data tree, watches, sessions and the pipeline of requests.
+//!
+//! The core is a value. [`Input`]s go in with the time, [`Effect`]s come out, and the next deadline
+//! can be asked for. It does no I/O, reads no clock, draws no randomness but from its seed, and
+//! shows no unordered iteration: the same seed and inputs give the same effects.
+//!
+//! Durability is an input: no reply to a write exists before the [`Input::Flushed`] that covers it.
+#![no_std]
+
+extern crate alloc;
+
+mod io;
+pub mod tree;
+
+pub use io::{CloseReason, ConnId, Effect, Incoming, Input, Now, SnapshotView};
