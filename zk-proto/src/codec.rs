@@ -196,13 +196,21 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`], [`DecodeError::BadLength`], [`DecodeError::BadString`].
     pub fn string(&mut self) -> Result<String, DecodeError> {
+        self.nullable_string().map(Option::unwrap_or_default)
+    }
+
+    /// Reads a string whose null differs from the empty string.
+    ///
+    /// # Errors
+    /// As [`string`](Self::string).
+    pub fn nullable_string(&mut self) -> Result<Option<String>, DecodeError> {
         let Some(length) = self.length("string")? else {
-            return Ok(String::new());
+            return Ok(None);
         };
         let bytes = self.take("string", length)?;
         match core::str::from_utf8(bytes) {
-            Ok(text) => Ok(String::from(text)),
-            Err(_) => decode_cesu8(bytes).ok_or(DecodeError::BadString),
+            Ok(text) => Ok(Some(String::from(text))),
+            Err(_) => decode_cesu8(bytes).map(Some).ok_or(DecodeError::BadString),
         }
     }
 

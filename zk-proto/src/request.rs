@@ -241,13 +241,14 @@ pub enum ReadOp {
     GetChildren { path: String, watch: bool },
 }
 
-/// A change of membership. Layout: string joining, leaving, newMembers, long curConfigId.
+/// A change of membership, by difference (joining, leaving) or in full (newMembers); the other is
+/// null. Layout: string joining, leaving, newMembers, long curConfigId.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of ReconfigRequest")]
 pub struct Reconfig {
-    pub joining: String,
-    pub leaving: String,
-    pub new_members: String,
+    pub joining: Option<String>,
+    pub leaving: Option<String>,
+    pub new_members: Option<String>,
     pub current_config: Zxid,
 }
 
@@ -341,9 +342,9 @@ impl Request {
             },
             OpCode::MULTI => Self::Multi(decode_multi(reader, multi_ops_max, decode_multi_op)?),
             OpCode::RECONFIG => Self::Reconfig(Reconfig {
-                joining: reader.string()?,
-                leaving: reader.string()?,
-                new_members: reader.string()?,
+                joining: reader.nullable_string()?,
+                leaving: reader.nullable_string()?,
+                new_members: reader.nullable_string()?,
                 current_config: Zxid(reader.i64()?),
             }),
             OpCode::CHECK_WATCHES => Self::CheckWatches {
@@ -445,9 +446,9 @@ impl Request {
             Self::Ping | Self::WhoAmI | Self::CloseSession | Self::Unsupported(_) => {}
             Self::Multi(ops) => encode_multi(ops, encode_multi_op, out),
             Self::Reconfig(reconfig) => {
-                out.put_string(&reconfig.joining);
-                out.put_string(&reconfig.leaving);
-                out.put_string(&reconfig.new_members);
+                for servers in [&reconfig.joining, &reconfig.leaving, &reconfig.new_members] {
+                    out.put_buffer(servers.as_ref().map(String::as_bytes));
+                }
                 out.put_long(reconfig.current_config.0);
             }
             Self::CheckWatches { path, kind } | Self::RemoveWatches { path, kind } => {
