@@ -1,6 +1,5 @@
 //! Frames recorded between Apache's client and server: every one decodes, and encodes to the same
 //! bytes. The format of the recordings is described in `tests/golden/README.md`.
-#![expect(clippy::disallowed_methods, reason = "reads the recordings")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! `decode(encode(value)) == value` for every record, and no bytes make a decoder panic.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::option;
