@@ -9,7 +9,11 @@
 
 extern crate alloc;
 
+mod config;
 mod io;
+mod standalone;
 pub mod tree;
 
+pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
 pub use io::{CloseReason, ConnId, Effect, Incoming, Input, Now, SnapshotView};
+pub use standalone::{Counters, DigestAt, SessionInfo, Standalone, WatchSummary};
