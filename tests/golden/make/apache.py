@@ -24,7 +24,7 @@ GOLDEN = HERE.parent
 JAVA = "/usr/share/java"
 CLASSPATH = ":".join(
     f"{JAVA}/{name}.jar"
-    for name in ("zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-simple", "metrics-core", "snappy-java")
+    for name in ("zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-simple", "metrics-core", "snappy-java", "servlet-api")
 )
 JVM = ["-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 # InteropClient and Apache's tools keep standard output for their answers.
@@ -56,10 +56,15 @@ def free_port():
 
 
 class Server:
-    """One stand-alone server over `data`, killed without mercy at the end unless `stop` came first."""
+    """One server over `data`, killed without mercy at the end unless `stop` came first.
 
-    def __init__(self, data, properties=(), config=(), admin=False):
-        self.port = free_port()
+    Stand-alone, unless `config` names a dynamic file (`dynamicConfigFile`, with its client port as `dynamicPort`).
+    A setting of None takes a default out.
+    """
+
+    def __init__(self, data, properties=(), config=(), admin=False, serving=True):
+        config = dict(config)
+        self.port = int(config.pop("dynamicPort", 0)) or free_port()
         self.admin_port = free_port()
         self.data = pathlib.Path(data)
         self.data.mkdir(parents=True, exist_ok=True)
@@ -70,8 +75,8 @@ class Server:
             "4lw.commands.whitelist": "*", "admin.enableServer": "true" if admin else "false",
             "admin.serverAddress": "127.0.0.1", "admin.serverPort": str(self.admin_port),
         }
-        lines.update(dict(config))
-        cfg.write_text("".join(f"{k}={v}\n" for k, v in lines.items()))
+        lines.update(config)
+        cfg.write_text("".join(f"{k}={v}\n" for k, v in lines.items() if v is not None))
         flags = {
             "zookeeper.preAllocSize": "16", "zookeeper.extendedTypesEnabled": "true",
             "zookeeper.DigestAuthenticationProvider.superDigest": super_digest(),
@@ -83,10 +88,10 @@ class Server:
             ["java", *JVM, *(f"-D{k}={v}" for k, v in flags.items() if v is not None), "-cp", CLASSPATH,
              "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
              "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(cfg)],
-            stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+            stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, cwd=self.data.parent)
         for _ in range(300):
             with contextlib.suppress(OSError):
-                if self.four("ruok", wait=1) == b"imok" and b"Mode:" in self.four("srvr", wait=1):
+                if self.four("ruok", wait=1) == b"imok" and (not serving or b"Mode:" in self.four("srvr", wait=1)):
                     return
             if self.process.poll() is not None:
                 break
