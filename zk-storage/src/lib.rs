@@ -1,1 +1,30 @@
 //! Transaction log, snapshots and recovery in the format of Apache ZooKeeper.
+//!
+//! This crate knows what survives a crash: which bytes are written in which order, when they are
+//! on disk, and how the state is read back. It does not know what a transaction does: recovery
+//! hands sessions, ACLs, znodes and transactions to a [`Restore`], and a snapshot takes them from a
+//! [`SnapshotSource`]. The layouts are drawn in `docs/formats.md`.
+//!
+//! [`Storage::open`] takes the directories for this process alone. [`Storage::recover`] reads the
+//! newest valid snapshot and the logs from there, and only then gives out the [`LogWriter`] and the
+//! [`Snapshots`], so that nothing is appended to a history that was not read.
+//!
+//! Everything goes through one small [`FileSystem`], which is the machine's
+//! ([`RealFileSystem`]) or a model of one that loses power ([`memory::MemoryFileSystem`]).
+
+mod error;
+mod fs;
+mod log;
+mod names;
+mod recover;
+mod snapshot;
+mod storage;
+
+pub use error::{IoError, IoOp, LogError, OpenError, RecoverError, RestoreError, SnapshotError};
+pub use fs::{DirEntry, File, FileSystem, OpenMode, RealFileSystem, memory};
+pub use log::{LogWriter, TxnLogItem, TxnLogReader};
+pub use recover::{RecoveredFrom, RecoveryReport, Restore, SkippedSnapshot, TornTail};
+pub use snapshot::{
+    SnapshotFile, SnapshotPart, SnapshotReader, SnapshotSource, SnapshotTrailer, Snapshots,
+};
+pub use storage::{Recovered, Storage, StorageConfig};
