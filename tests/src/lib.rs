@@ -1,1 +1,19 @@
-//! Tests that cross crates: Apache ZooKeeper, kazoo, crashes, hostile clients.
+//! What the tests that cross crates share: real server processes, ours and Apache's, and the
+//! programs that speak to them.
+//!
+//! Tests need what a fresh machine may not have: Java with Apache's jars, or Python with kazoo.
+//! [`Needs`] finds it; where it is missing a test prints one line and ends, or fails when the
+//! environment's `ZK_TESTS_REQUIRE_ALL` is `1`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "starts processes and writes their files"
+)]
+#![expect(clippy::print_stdout, reason = "names what is skipped")]
+
+mod golden;
+mod needs;
+mod process;
+
+pub use golden::{GoldenAcl, GoldenNode, GoldenStat, golden_folder, golden_nodes};
+pub use needs::Needs;
+pub use process::{Flavour, ServerProcess, ServerSettings};

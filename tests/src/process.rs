@@ -1,0 +1,237 @@
+//! Server processes.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const START_WITHIN: Duration = Duration::from_secs(60);
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+const POLL_EVERY: Duration = Duration::from_millis(10);
+
+/// Whose server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// This project's.
+    Ours,
+    /// Apache's, from the class path of [`Needs::apache`](crate::Needs::apache).
+    Apache,
+}
+
+/// What a standalone server is started with.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// `dataDir` of `zoo.cfg`; must exist.
+    pub data_dir: PathBuf,
+    /// More lines of `zoo.cfg`.
+    pub lines: Vec<String>,
+    /// Settings that Apache takes as `-D` only; ours reads them from `SERVER_JVMFLAGS`.
+    pub properties: Vec<(String, String)>,
+}
+
+impl ServerSettings {
+    /// Every four-letter word, a tick of 2 s, no admin server, small preallocation.
+    #[must_use]
+    pub fn new(data_dir: &Path) -> Self {
+        let line = String::from;
+        Self {
+            data_dir: data_dir.to_owned(),
+            lines: vec![
+                line("tickTime=2000"),
+                line("4lw.commands.whitelist=*"),
+                line("admin.enableServer=false"),
+                line("maxClientCnxns=0"),
+                line("extendedTypesEnabled=true"),
+            ],
+            properties: vec![(line("zookeeper.preAllocSize"), line("64"))],
+        }
+    }
+
+    /// Adds a line of `zoo.cfg`.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(line.to_owned());
+        self
+    }
+}
+
+/// A running server. Dropping it kills the process, as `kill -9` does.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl ServerProcess {
+    /// Starts a server on a free port of loopback and waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not serve within a minute, or its program is missing.
+    #[must_use]
+    pub fn start(flavour: Flavour, settings: &ServerSettings) -> Self {
+        let address = free_address();
+        let config = write_config(settings, address);
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(settings.data_dir.join("server.out"))
+            .expect("the data directory is writable");
+        let mut command = match flavour {
+            Flavour::Ours => ours(settings, &config),
+            Flavour::Apache => apache(settings, &config),
+        };
+        let errors = log.try_clone().expect("a file handle can be cloned");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let mut server = Self { child, address };
+        server.wait_until_serving(settings);
+        server
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a four-letter word and reads the answer.
+    ///
+    /// # Errors
+    /// When the server does not take the connection or breaks it.
+    pub fn ask(&self, word: &str) -> io::Result<String> {
+        let mut socket = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
+        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket.write_all(word.as_bytes())?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Ends the process at once, as `kill -9` does.
+    ///
+    /// # Panics
+    /// When the process cannot be waited for.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the child is ours");
+        self.child.wait().expect("the child is ours");
+    }
+
+    /// Asks the process to stop (SIGTERM) and gives its exit code.
+    ///
+    /// # Panics
+    /// When it does not stop within half a minute.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let pid = pid.expect("a child has a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is ours");
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child is ours") {
+                return status.code();
+            }
+            assert!(
+                started.elapsed() < STOP_WITHIN,
+                "pid {} does not stop",
+                self.child.id()
+            );
+            std::thread::sleep(POLL_EVERY);
+        }
+    }
+
+    fn wait_until_serving(&mut self, settings: &ServerSettings) {
+        let started = Instant::now();
+        while !self
+            .ask("srvr")
+            .is_ok_and(|answer| answer.contains("Mode: "))
+        {
+            let ended = self.child.try_wait().expect("the child is ours");
+            if ended.is_some() || started.elapsed() > START_WITHIN {
+                let output = fs::read_to_string(settings.data_dir.join("server.out"));
+                panic!(
+                    "server does not serve, exit {ended:?}: {}",
+                    output.unwrap_or_default()
+                );
+            }
+            std::thread::sleep(POLL_EVERY);
+        }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    probe.local_addr().expect("a bound socket has an address")
+}
+
+fn write_config(settings: &ServerSettings, address: SocketAddr) -> PathBuf {
+    let mut text = format!(
+        "dataDir={}\nclientPort={}\nclientPortAddress={}\n",
+        settings.data_dir.display(),
+        address.port(),
+        address.ip()
+    );
+    for line in &settings.lines {
+        text.push_str(line);
+        text.push('\n');
+    }
+    let path = settings.data_dir.join("zoo.cfg");
+    fs::write(&path, text).expect("the data directory is writable");
+    path
+}
+
+fn flags(settings: &ServerSettings) -> Vec<String> {
+    settings
+        .properties
+        .iter()
+        .map(|(key, value)| format!("-D{key}={value}"))
+        .collect()
+}
+
+fn ours(settings: &ServerSettings, config: &Path) -> Command {
+    let mut command = Command::new(program("zk-server"));
+    command
+        .arg("start-foreground")
+        .arg(config)
+        .env("SERVER_JVMFLAGS", flags(settings).join(" "));
+    command
+}
+
+fn apache(settings: &ServerSettings, config: &Path) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx1g", "-cp", "/usr/share/java/*"])
+        .args(flags(settings))
+        .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+        .arg(config);
+    command
+}
+
+/// A program of this workspace, beside the running test.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test runs from a file");
+    let folder = test.ancestors().find(|folder| folder.join(name).is_file());
+    let Some(folder) = folder else {
+        panic!("{name} is not built: run `cargo build -p {name}` or `cargo test --workspace`")
+    };
+    folder.join(name)
+}
