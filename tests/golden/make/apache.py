@@ -277,6 +277,13 @@ class Proxy:
                 client.close()
                 continue
             server = socket.create_connection(("127.0.0.1", self.upstream))
+            if client.recv(4, socket.MSG_PEEK | socket.MSG_WAITALL) == b"isro":
+                # A client of a read-only server looks for a better one; not a session, not recorded.
+                server.sendall(client.recv(4))
+                client.sendall(server.recv(16))
+                client.close()
+                server.close()
+                continue
             pair = {"sockets": (client, server), "over": threading.Lock(), "done": threading.Event()}
             self.open.append(pair)
             self.recording.connection()

@@ -5,13 +5,14 @@ Run without arguments for all of them; README.md says what is needed. One scenar
 
 import contextlib
 import os
+import pathlib
 import shutil
 import struct
 import sys
 import tempfile
 import time
 
-from apache import GOLDEN, SUPER, Proxy, Raw, Recording, Server, enc, java, text
+from apache import GOLDEN, SUPER, Proxy, Raw, Recording, Server, enc, free_port, java, text
 
 OUT = GOLDEN / "client-port"
 OPEN_ACL = struct.pack(">ii", 1, 31) + text("world") + text("anyone")
@@ -914,6 +915,61 @@ def reconfig_standalone(client):
         client("close", "s")
 
 
+def read_only(client):
+    with tempfile.TemporaryDirectory() as home:
+        data = pathlib.Path(home) / "data"
+        data.mkdir()
+        (data / "myid").write_text("1\n")
+        port = free_port()
+        config = {f"server.{i}": f"127.0.0.1:{free_port()}:{free_port()}" for i in (1, 2, 3)}
+        config |= {"clientPort": str(port), "dynamicPort": str(port), "localSessionsEnabled": "true"}
+        with Server(data, config=config, properties={"readonlymode.enabled": "true"}) as server:
+            w = World(server, client)
+            with w.session("readonly", "A server without its quorum, in read-only mode; a client that allows it.", "ro") as c:
+                c("exists", "/")
+                c("ls", "/zookeeper")
+                c("create", "/x", "text:", "open", "PERSISTENT", fails="NOTREADONLY")
+                c("set", "/", "text:", -1, fails="NOTREADONLY")
+                c("delete", "/x", -1, fails="NOTREADONLY")
+                c("setacl", "/", "open", -1, fails="NOTREADONLY")
+                c("sync", "/", fails="NOTREADONLY")
+                c("multi", "create", "/x", "text:", "open", "PERSISTENT", fails="NOTREADONLY")
+                c("get", "/zookeeper", "x")
+                c("whoami")
+            with w.raw("readonly-refused", "A client that does not allow read-only mode is closed.", connect=False) as wire:
+                wire.connect()
+            folder = GOLDEN / "fourletter" / "read-only"
+            folder.mkdir(parents=True, exist_ok=True)
+            for word in ("isro", "srvr", "ruok"):
+                (folder / f"{word}.txt").write_bytes(server.four(word))
+
+
+def local_sessions(client):
+    with tempfile.TemporaryDirectory() as home:
+        data = pathlib.Path(home) / "data"
+        data.mkdir()
+        (data / "myid").write_text("3\n")
+        port = free_port()
+        dynamic = pathlib.Path(home) / "zoo.dynamic"
+        dynamic.write_text(f"server.3=127.0.0.1:{free_port()}:{free_port()}:participant;127.0.0.1:{port}\n")
+        config = {"standaloneEnabled": "false", "dynamicConfigFile": str(dynamic), "clientPort": None,
+                  "clientPortAddress": None, "dynamicPort": str(port), "localSessionsEnabled": "true"}
+        with Server(data, config=config) as server:
+            w = World(server, client)
+            with w.session("local-session", "A local session: no transaction at its start and end, and no ephemeral nodes.") as c:
+                c("create", "/x", "text:", "open", "PERSISTENT")
+                c("create", "/e", "text:", "open", "EPHEMERAL", fails="EPHEMERALONLOCALSESSION")
+                c("multi", "create", "/e", "text:", "open", "EPHEMERAL", fails="EPHEMERALONLOCALSESSION")
+                c("exists", "/x")
+        config["localSessionsUpgradingEnabled"] = "true"
+        with Server(data, config=config) as server:
+            w = World(server, client)
+            with w.session("local-session-upgraded", "A local session that becomes global with its first ephemeral node.") as c:
+                c("exists", "/x")
+                c("create", "/e", "text:", "open", "EPHEMERAL")
+                c("exists", "/e")
+
+
 PARTS = (connecting, creating, changing, authenticating, multiple, watching, reconnecting, odd, framing, largest)
 
 
@@ -930,7 +986,7 @@ def main():
             client("close", "s")
             if log := os.environ.get("SERVER_LOG"):
                 shutil.copy(server.log.name, log)
-        for part in (ttl_disabled, quota_enforced, reconfig_standalone):
+        for part in (ttl_disabled, quota_enforced, reconfig_standalone, read_only, local_sessions):
             if not wanted or part.__name__ in wanted:
                 part(client)
 

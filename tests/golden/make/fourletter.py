@@ -68,7 +68,8 @@ def take(folder, server):
 
 
 def main():
-    shutil.rmtree(OUT, ignore_errors=True)
+    for folder in ("standalone", "leader", "not-in-whitelist", "not-serving", "empty"):
+        shutil.rmtree(OUT / folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="zk-") as home:
         with java() as j, Server(f"{home}/data", admin=True) as server:
             wire = Raw(server.port, Recording("/dev/null", ""))
