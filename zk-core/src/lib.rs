@@ -9,11 +9,14 @@
 
 extern crate alloc;
 
+mod auth;
 mod config;
 mod io;
 mod standalone;
 pub mod tree;
+mod watches;
 
+pub use auth::ACL_ENTRIES_MAX;
 pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
 pub use io::{CloseReason, ConnId, Effect, Incoming, Input, Now, SnapshotView};
 pub use standalone::{Counters, DigestAt, SessionInfo, Standalone, WatchSummary};
