@@ -12,6 +12,7 @@ extern crate alloc;
 mod auth;
 mod config;
 mod io;
+mod sessions;
 mod standalone;
 pub mod tree;
 mod watches;
