@@ -386,7 +386,7 @@ def multiple(w):
         c("multi", "create", "/m/container", "text:", "open", "CONTAINER",
           "createttl", "/m/ttl", "text:", "open", "PERSISTENT_WITH_TTL", 5000)
         c("multi", "check", "/m/a", -1, note="check alone")
-        c("multi", note="no operation at all")
+        c("multi", note="nothing is sent for no operation at all")
         c("multi", "delete", "/m/a", 1, "create", "/m/a", "text:", "open", "PERSISTENT", "set", "/m/a", "text:x", 0)
     with w.session("multi-errors", "multi (14) that fails: at the first, a middle and the last operation.") as c:
         c("multi", "delete", "/m/none", -1, "create", "/m/x", "text:", "open", "PERSISTENT", fails="NONODE")

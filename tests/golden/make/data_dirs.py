@@ -153,7 +153,6 @@ def everything(k, server):
        1000000000)
     refused(k, "multi", "create", "/multi/x", "text:", "open", "PERSISTENT", "delete", "/multi/none", -1,
             "set", "/multi/a", "text:", -1)
-    do("multi")
     # Refused writes.
     refused(k, "create", "/data", "text:", "open", "PERSISTENT")
     refused(k, "delete", "/data", -1)
