@@ -1,0 +1,318 @@
+//! The tree from disk: a snapshot's parts, then the log's records after it.
+
+use alloc::borrow::ToOwned as _;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use zk_proto::{
+    Acl, Id, Perms, SessionId, SnapshotNode, SnapshotSession, Txn, TxnDigest, TxnRecord, Zxid,
+};
+
+use super::acl::AclId;
+use super::{ROOT, Tree, TreeOptions, split};
+
+/// Why what is on disk is no tree.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryError {
+    /// A snapshot starts with another node than the root.
+    #[error("snapshot starts with {path:?}, expected the root")]
+    NoRoot {
+        /// The first path; `None` when there is no node at all.
+        path: Option<String>,
+    },
+    /// A node comes without or before its parent.
+    #[error("snapshot has {path:?} before its parent")]
+    NoParent {
+        /// The node's path.
+        path: String,
+    },
+    /// A path comes twice.
+    #[error("snapshot has {path:?} twice")]
+    Duplicate {
+        /// The path.
+        path: String,
+    },
+    /// A transaction is missing between two in the log.
+    #[error("log goes on with {seen} after {after}")]
+    Gap {
+        /// The transaction before.
+        after: Zxid,
+        /// The transaction that follows in the log.
+        seen: Zxid,
+    },
+}
+
+/// Builds a tree from a snapshot, given in the order of the file: sessions, ACLs, nodes.
+#[derive(Debug)]
+pub struct Loader {
+    tree: Tree,
+    sessions: BTreeMap<SessionId, i32>,
+    /// By number in the snapshot. The loader counts as one user of each, so that none goes before
+    /// the nodes come.
+    acls: BTreeMap<i64, AclId>,
+    /// What nodes get whose number is not there, with the loader as one user.
+    denied: Option<AclId>,
+    /// Path of the node last added.
+    path: String,
+    /// That node and its ancestors: where each one's path ends in `path`, and its number.
+    trail: Vec<(usize, u32)>,
+}
+
+/// Replays a log on top of a snapshot.
+#[derive(Debug)]
+pub struct Replay {
+    recovered: Recovered,
+    denied: Option<AclId>,
+    snapshot_zxid: Zxid,
+    /// Until this transaction the tree may show changes of later ones.
+    fuzzy_until: Option<(Zxid, TxnDigest)>,
+}
+
+/// What recovery found on disk.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The tree after the last transaction. No ephemeral is left of a session that is not open.
+    pub tree: Tree,
+    /// Timeouts, in ms, of the sessions that are open.
+    pub sessions: BTreeMap<SessionId, i32>,
+    /// The last transaction.
+    pub last_zxid: Zxid,
+    /// Nodes whose ACL was not in the snapshot, as in a fuzzy one it may not be, nor came with the
+    /// log. Their ACL permits nothing to anybody.
+    pub nodes_without_acl: usize,
+    /// Digests on disk that differ from the tree's.
+    pub digest_mismatches: u64,
+    /// The transaction after which the first digest differed.
+    pub first_digest_mismatch: Option<Zxid>,
+}
+
+impl Loader {
+    /// Begins with no session, no ACL and no node.
+    #[must_use]
+    pub fn new(options: TreeOptions) -> Self {
+        Self {
+            tree: Tree::bare(options),
+            sessions: BTreeMap::new(),
+            acls: BTreeMap::new(),
+            denied: None,
+            path: String::new(),
+            trail: Vec::new(),
+        }
+    }
+
+    /// Adds an open session.
+    pub fn session(&mut self, session: SnapshotSession) {
+        self.sessions.insert(session.id, session.timeout_ms);
+    }
+
+    /// Adds an ACL under its number in the snapshot.
+    pub fn acl(&mut self, number: i64, list: &[Acl]) {
+        let id = self.tree.acls.acquire(list);
+        if let Some(replaced) = self.acls.insert(number, id) {
+            self.tree.acls.release(replaced);
+        }
+    }
+
+    /// Adds a node. Nodes in pre-order, as all snapshots have them, find their parent without a
+    /// walk from the root.
+    ///
+    /// # Errors
+    /// [`RecoveryError`] when the node cannot stand at its path.
+    pub fn node(&mut self, node: &SnapshotNode<'_>) -> Result<(), RecoveryError> {
+        if self.trail.is_empty() {
+            return self.root(node);
+        }
+        let owned_path = || node.path.to_owned();
+        let (parent, name) = split(node.path)
+            .and_then(|(parent_path, name)| Some((self.parent(parent_path)?, name)))
+            .ok_or_else(|| RecoveryError::NoParent { path: owned_path() })?;
+        let place = self.tree.lookup.place(parent, name);
+        if self
+            .tree
+            .lookup
+            .find(self.tree.nodes.pages(), place)
+            .is_some()
+        {
+            return Err(RecoveryError::Duplicate { path: owned_path() });
+        }
+        let acl = self.node_acl(node.acl);
+        let id = self
+            .tree
+            .insert(node.path, place, node.data, acl, node.stat);
+        self.path.truncate(node.path.len() - name.len() - 1);
+        self.path.push('/');
+        self.path.push_str(name);
+        self.trail.push((node.path.len(), id));
+        Ok(())
+    }
+
+    fn root(&mut self, node: &SnapshotNode<'_>) -> Result<(), RecoveryError> {
+        if !node.path.is_empty() {
+            let path = Some(node.path.to_owned());
+            return Err(RecoveryError::NoRoot { path });
+        }
+        let acl = self.node_acl(node.acl);
+        self.tree.insert_root(node.data, acl, node.stat);
+        self.trail.push((0, ROOT));
+        Ok(())
+    }
+
+    /// The node at `path`, leaving `self.path` and `self.trail` at it.
+    fn parent(&mut self, path: &str) -> Option<u32> {
+        while let Some(&(end, id)) = self.trail.last()
+            && end >= path.len()
+        {
+            if self.path.get(..end) == Some(path) {
+                return Some(id);
+            }
+            self.trail.pop();
+        }
+        let id = self.tree.find(path)?;
+        path.clone_into(&mut self.path);
+        self.trail = [(0, ROOT), (path.len(), id)].into();
+        Some(id)
+    }
+
+    fn node_acl(&mut self, number: i64) -> AclId {
+        if number == AclId::OPEN.to_snapshot() {
+            return AclId::OPEN;
+        }
+        if let Some(&id) = self.acls.get(&number) {
+            self.tree.acls.acquire_again(id);
+            return id;
+        }
+        let nobody = [Acl::new(Perms::default(), Id::anyone())];
+        let acls = &mut self.tree.acls;
+        let denied = *self.denied.get_or_insert_with(|| acls.acquire(&nobody));
+        acls.acquire_again(denied);
+        denied
+    }
+
+    /// Ends the snapshot, whose last transaction is `zxid`: replay starts after it. `digest` is what
+    /// the snapshot says of itself: the tree's digest after the transaction given with it.
+    ///
+    /// # Errors
+    /// [`RecoveryError::NoRoot`] when the snapshot holds no node.
+    pub fn finish_snapshot(
+        mut self,
+        zxid: Zxid,
+        digest: Option<(Zxid, TxnDigest)>,
+    ) -> Result<Replay, RecoveryError> {
+        if self.trail.is_empty() {
+            return Err(RecoveryError::NoRoot { path: None });
+        }
+        for &id in self.acls.values() {
+            self.tree.acls.release(id);
+        }
+        self.tree.recount_quotas();
+        self.tree.last_zxid = zxid;
+        let mut replay = Replay {
+            recovered: Recovered {
+                tree: self.tree,
+                sessions: self.sessions,
+                last_zxid: zxid,
+                nodes_without_acl: 0,
+                digest_mismatches: 0,
+                first_digest_mismatch: None,
+            },
+            denied: self.denied,
+            snapshot_zxid: zxid,
+            fuzzy_until: digest,
+        };
+        replay.check_digest(zxid, None);
+        Ok(replay)
+    }
+}
+
+impl Replay {
+    /// Begins with the empty tree, where there is no snapshot.
+    #[must_use]
+    pub fn empty(options: TreeOptions) -> Self {
+        Self {
+            recovered: Recovered {
+                tree: Tree::new(options),
+                sessions: BTreeMap::new(),
+                last_zxid: Zxid::ZERO,
+                nodes_without_acl: 0,
+                digest_mismatches: 0,
+                first_digest_mismatch: None,
+            },
+            denied: None,
+            snapshot_zxid: Zxid::ZERO,
+            fuzzy_until: None,
+        }
+    }
+
+    /// The last transaction so far.
+    #[must_use]
+    pub const fn last_zxid(&self) -> Zxid {
+        self.recovered.tree.last_zxid()
+    }
+
+    /// Applies the next record of the log. Records up to the snapshot's zxid are passed over.
+    ///
+    /// # Errors
+    /// [`RecoveryError::Gap`] when a transaction is missing before this one; what was replayed up to
+    /// then stands.
+    pub fn replay(&mut self, record: &TxnRecord) -> Result<(), RecoveryError> {
+        let header = &record.header;
+        let (after, seen) = (self.last_zxid(), header.zxid);
+        if seen <= self.snapshot_zxid {
+            return Ok(());
+        }
+        let begins_epoch = seen.epoch() > after.epoch() && seen.counter() == 1;
+        if seen != after.next() && !begins_epoch {
+            return Err(RecoveryError::Gap { after, seen });
+        }
+        match record.txn {
+            Txn::CreateSession { timeout_ms } => {
+                self.recovered.sessions.insert(header.session, timeout_ms);
+            }
+            Txn::CloseSession { .. } => {
+                self.recovered.sessions.remove(&header.session);
+            }
+            _ => {}
+        }
+        self.recovered.tree.replay(header, &record.txn);
+        self.check_digest(seen, record.digest);
+        Ok(())
+    }
+
+    /// Ends the recovery.
+    #[must_use]
+    pub fn finish(mut self) -> Recovered {
+        let recovered = &mut self.recovered;
+        let sessions = &recovered.sessions;
+        recovered
+            .tree
+            .delete_orphans(|session| sessions.contains_key(&session));
+        if let Some(denied) = self.denied {
+            recovered.tree.acls.release(denied);
+            recovered.nodes_without_acl = recovered.tree.acls.uses(denied);
+        }
+        recovered.last_zxid = recovered.tree.last_zxid();
+        self.recovered
+    }
+
+    /// Digests mean something from where the snapshot is no longer fuzzy.
+    fn check_digest(&mut self, zxid: Zxid, of_record: Option<TxnDigest>) {
+        let of_snapshot = match self.fuzzy_until {
+            Some((until, _)) if zxid < until => return,
+            Some((until, digest)) => {
+                self.fuzzy_until = None;
+                (zxid == until).then_some(digest)
+            }
+            None => None,
+        };
+        let recovered = &mut self.recovered;
+        let differs = |digest: &TxnDigest| {
+            digest.version == TxnDigest::VERSION && digest.tree_digest != recovered.tree.digest()
+        };
+        if of_snapshot.iter().chain(&of_record).any(differs) {
+            recovered.digest_mismatches += 1;
+            recovered.first_digest_mismatch.get_or_insert(zxid);
+        }
+    }
+}

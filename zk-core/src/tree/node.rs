@@ -1,0 +1,209 @@
+//! What one znode costs: a record of 112 bytes, and one allocation for its name and data.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use zk_proto::{Stat, StatPersisted};
+
+use super::acl::AclId;
+use super::arena::{Arena, NIL, Pages};
+use super::digest;
+
+/// Records in a page: with the count of its references a page is an allocation of 4 KiB.
+pub(super) const NODE_PAGE: usize = 36;
+pub(super) type Nodes = Pages<Record, NODE_PAGE>;
+pub(super) type NodeArena = Arena<Record, NODE_PAGE>;
+
+/// Longest name, in bytes.
+pub(super) const NAME_BYTES_MAX: usize = NAME_BYTES as usize;
+
+const NAME_BYTES: u32 = (1 << 30) - 1;
+/// The data is null, which clients tell from empty.
+const NULL_DATA: u32 = 1 << 31;
+/// The node counts in the digest.
+const COUNTED: u32 = 1 << 30;
+
+/// A znode. Children are a list through `first_child` and `next`, in order of creation; the first
+/// one's `prev` is the last one.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    /// The name, then the data.
+    bytes: Arc<[u8]>,
+    pub(super) stat: StatPersisted,
+    /// Length of the name, and flags.
+    bits: u32,
+    /// The part of the digest that the stat does not change.
+    content_crc: u32,
+    pub(super) acl: AclId,
+    pub(super) child_count: u32,
+    pub(super) parent: u32,
+    pub(super) first_child: u32,
+    pub(super) prev: u32,
+    pub(super) next: u32,
+}
+
+const _: () = assert!(size_of::<Option<Record>>() == 112);
+
+impl Record {
+    /// A node without children or siblings. `name` is the last part of `path`.
+    pub(super) fn new(
+        path: &str,
+        name: &str,
+        data: Option<&[u8]>,
+        acl: AclId,
+        stat: StatPersisted,
+        parent: u32,
+    ) -> Self {
+        assert!(
+            name.len() <= NAME_BYTES_MAX,
+            "a name of {} bytes",
+            name.len()
+        );
+        let counted = if digest::is_counted(path) { COUNTED } else { 0 };
+        let mut record = Self {
+            bytes: Arc::default(),
+            stat,
+            bits: u32::try_from(name.len()).expect("checked above") | counted,
+            content_crc: 0,
+            acl,
+            child_count: 0,
+            parent,
+            first_child: NIL,
+            prev: NIL,
+            next: NIL,
+        };
+        record.fill(path, name.as_bytes(), data);
+        record
+    }
+
+    /// Replaces the data.
+    pub(super) fn set_data(&mut self, path: &str, data: Option<&[u8]>) {
+        let old = Arc::clone(&self.bytes);
+        self.fill(path, old.get(..self.name_len()).expect(NAME_FIRST), data);
+    }
+
+    fn fill(&mut self, path: &str, name: &[u8], data: Option<&[u8]>) {
+        self.bits = (self.bits & !NULL_DATA) | if data.is_none() { NULL_DATA } else { 0 };
+        let content = data.unwrap_or_default();
+        let mut bytes = Vec::with_capacity(name.len() + content.len());
+        bytes.extend_from_slice(name);
+        bytes.extend_from_slice(content);
+        self.bytes = bytes.into();
+        if self.bits & COUNTED != 0 {
+            self.content_crc = digest::content_crc(path, data);
+        }
+    }
+
+    pub(super) fn name_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.name_len()).expect(NAME_FIRST)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        core::str::from_utf8(self.name_bytes()).expect("a name is made of a str")
+    }
+
+    pub(super) const fn name_len(&self) -> usize {
+        (self.bits & NAME_BYTES) as usize
+    }
+
+    pub(super) fn data(&self) -> Option<&[u8]> {
+        let data = self.bytes.get(self.name_len()..).expect(NAME_FIRST);
+        (self.bits & NULL_DATA == 0).then_some(data)
+    }
+
+    pub(super) fn data_len(&self) -> usize {
+        self.bytes.len() - self.name_len()
+    }
+
+    /// The allocation that holds the data from [`name_len`](Self::name_len) on.
+    pub(super) const fn shared_bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    pub(super) fn digest(&self) -> u32 {
+        if self.bits & COUNTED == 0 {
+            0
+        } else {
+            digest::finish(self.content_crc, &self.stat)
+        }
+    }
+
+    /// The stat as clients see it (`DataNode.copyStat`): the cversion counts creations and deletions,
+    /// and each child that is not there any more was deleted once.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "lengths and counts wrap on the wire, as Java's do"
+    )]
+    pub(super) fn client_stat(&self, client_owner: i64) -> Stat {
+        let child_count = self.child_count as i32;
+        Stat {
+            czxid: self.stat.czxid,
+            mzxid: self.stat.mzxid,
+            ctime: self.stat.ctime,
+            mtime: self.stat.mtime,
+            version: self.stat.version,
+            cversion: self.stat.cversion.wrapping_mul(2).wrapping_sub(child_count),
+            aversion: self.stat.aversion,
+            ephemeral_owner: client_owner,
+            data_length: self.data_len() as i32,
+            num_children: child_count,
+            pzxid: self.stat.pzxid,
+        }
+    }
+}
+
+const NAME_FIRST: &str = "the bytes start with the name";
+
+/// Adds `child` after its last sibling.
+pub(super) fn link(nodes: &mut NodeArena, child: u32) {
+    let parent = nodes.get(child).parent;
+    let record = nodes.get_mut(parent);
+    record.child_count += 1;
+    let first = record.first_child;
+    if first == NIL {
+        record.first_child = child;
+        nodes.get_mut(child).prev = child;
+    } else {
+        let last = core::mem::replace(&mut nodes.get_mut(first).prev, child);
+        nodes.get_mut(last).next = child;
+        nodes.get_mut(child).prev = last;
+    }
+}
+
+/// Takes `child` out of the list of its parent.
+pub(super) fn unlink(nodes: &mut NodeArena, child: u32) {
+    let &Record {
+        parent, prev, next, ..
+    } = nodes.get(child);
+    let record = nodes.get_mut(parent);
+    record.child_count -= 1;
+    let first = record.first_child;
+    if first == child {
+        record.first_child = next;
+    } else {
+        nodes.get_mut(prev).next = next;
+    }
+    if next != NIL {
+        nodes.get_mut(next).prev = prev;
+    } else if first != child {
+        nodes.get_mut(first).prev = prev;
+    }
+}
+
+/// The node after `id` in pre-order within the subtree of `top`.
+pub(super) fn next_in_subtree(nodes: &Nodes, top: u32, id: u32) -> Option<u32> {
+    let child = nodes.get(id).first_child;
+    if child != NIL {
+        return Some(child);
+    }
+    let mut at = id;
+    while at != top {
+        let record = nodes.get(at);
+        if record.next != NIL {
+            return Some(record.next);
+        }
+        at = record.parent;
+    }
+    None
+}
