@@ -1,1 +1,3 @@
 //! A ZooKeeper server: sockets, configuration, timers and the storage thread around zk-core.
+
+pub mod config;

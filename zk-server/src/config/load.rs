@@ -1,0 +1,117 @@
+//! From files and texts to a configuration.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the configuration file and myid are read here"
+)]
+
+use super::effective::Effective;
+use super::error::ConfigError;
+use super::resolve;
+use super::warning::Warning;
+use super::{Config, ListenAddress};
+use std::io;
+use std::path::Path;
+
+/// The texts that a configuration is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// The configuration file's name, for messages.
+    pub path: &'a Path,
+    /// The configuration file's content.
+    pub text: &'a [u8],
+    /// The content of the environment variable `SERVER_JVMFLAGS`; empty when it is not set.
+    pub jvm_flags: &'a str,
+    /// The `key=value` arguments of `--set`, in their order.
+    pub overrides: &'a [String],
+}
+
+/// A valid configuration and what is to be known about it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What the operator should know, in the order of the sources; to be logged once, at the start.
+    pub warnings: Vec<Warning>,
+    /// Every key with its value and origin, as the configuration was when it was loaded.
+    pub effective: Effective,
+}
+
+impl Config {
+    /// Reads the configuration file at `path`, and `myid` in the data directory that it names.
+    ///
+    /// `jvm_flags` is the content of `SERVER_JVMFLAGS`, empty when it is not set; `overrides` are
+    /// the `key=value` arguments of `--set`.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that says where the configuration must change, or which file cannot be
+    /// read.
+    pub fn load(path: &Path, jvm_flags: &str, overrides: &[String]) -> Result<Loaded, ConfigError> {
+        let text = std::fs::read(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let sources = Sources {
+            path,
+            text: &text,
+            jvm_flags,
+            overrides,
+        };
+        Self::parse(&sources, read_my_id)
+    }
+
+    /// Like [`Config::load`], without touching the disk: `read_my_id` is asked for the content of
+    /// `myid`, given its path, and answers `None` where there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that says where the configuration must change.
+    pub fn parse(
+        sources: &Sources<'_>,
+        read_my_id: impl FnOnce(&Path) -> io::Result<Option<String>>,
+    ) -> Result<Loaded, ConfigError> {
+        resolve::resolve(sources, read_my_id)
+    }
+
+    /// The configuration of a server to develop against: ticks of 2 s, every four-letter word,
+    /// reachable from this machine only, everything else by default. Port 0 lets the system choose.
+    #[must_use]
+    pub fn dev(data_dir: &Path, port: u16) -> Self {
+        let settings = format!("dataDir=.\nclientPort={port}\n{DEV_SETTINGS}");
+        let sources = Sources {
+            path: Path::new("dev"),
+            text: settings.as_bytes(),
+            jvm_flags: "",
+            overrides: &[],
+        };
+        let loaded = Self::parse(&sources, |_| Ok(None));
+        let mut config = loaded.expect("the settings above are valid").config;
+        config.data_dir = data_dir.to_owned();
+        config.data_log_dir = data_dir.to_owned();
+        config.client_port.address = ListenAddress::Loopback;
+        config
+    }
+}
+
+/// What differs from the defaults in [`Config::dev`].
+const DEV_SETTINGS: &str = "tickTime=2000\n4lw.commands.whitelist=*\n";
+
+/// The content of `myid`, `None` where it is no file.
+fn read_my_id(path: &Path) -> io::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::IsADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
