@@ -67,11 +67,12 @@ impl Effective {
             }
         }
         if let Some(origin) = client_origin {
-            let client_rows = rows
-                .iter_mut()
-                .filter(|row| row.key.starts_with("clientPort"));
-            for row in client_rows.filter(|row| row.key != "clientPortListenBacklog") {
-                row.origin = origin.to_string();
+            let command_line = Origin::CommandLine.to_string();
+            for row in &mut rows {
+                let is_client = matches!(row.key.as_str(), "clientPort" | "clientPortAddress");
+                if is_client && row.origin != command_line {
+                    row.origin = origin.to_string();
+                }
             }
         }
         Self {

@@ -174,22 +174,31 @@ impl Settings<'_> {
             return Ok(None);
         }
         let own = &mut config.client_port;
-        if let Some(client_port) = self.get("clientPort") {
-            let is_same = own.port == *port
-                && (own.address == *address || self.get("clientPortAddress").is_none());
-            if !is_same {
-                let Origin::File { .. } = client_port.origin else {
-                    return Ok(None);
-                };
+        let own_port = self.get("clientPort");
+        let is_same = own.port == *port
+            && (own.address == *address || self.get("clientPortAddress").is_none());
+        match own_port.map(|setting| &setting.origin) {
+            Some(Origin::File { .. }) if !is_same => {
                 let message = format!(
                     "its client part {address}:{port} differs from clientPort {}:{} at {}",
-                    own.address, own.port, client_port.origin
+                    own.address,
+                    own.port,
+                    self.origin("clientPort")
                 );
                 return Err(conflict(setting, &message));
             }
+            Some(Origin::Environment) if !is_same => warnings.push(Warning::Overruled {
+                origin: Origin::Environment,
+                key: "clientPort".to_owned(),
+                by: origin.clone(),
+            }),
+            _ => {}
         }
-        own.port = *port;
-        if *address != ListenAddress::Any || own.address != ListenAddress::AnyIpv4 {
+        if self.origin("clientPort") != Origin::CommandLine {
+            own.port = *port;
+        }
+        let has_ipv4_only = *address == ListenAddress::Any && own.address == ListenAddress::AnyIpv4;
+        if self.origin("clientPortAddress") != Origin::CommandLine && !has_ipv4_only {
             own.address = address.clone();
         }
         Ok(Some(origin))

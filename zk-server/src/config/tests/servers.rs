@@ -93,13 +93,45 @@ fn contradictions_of_a_server_line_are_refused() {
 }
 
 #[test]
-fn set_moves_the_client_port_of_a_server_line() {
+fn set_wins_over_the_client_part_of_a_server_line() {
+    let loaded = |overrides| {
+        let file = "dataDir=/data\nserver.1=zk1:2888:3888;127.0.0.1:2182";
+        Given {
+            file,
+            overrides,
+            ..NOTHING
+        }
+        .load()
+        .unwrap()
+    };
+    let moved = loaded(&["clientPort=0"]);
+    assert_eq!(moved.config.client_port.port, 0);
+    assert_eq!(
+        effective(&moved, "clientPort"),
+        (Some("0".into()), "--set".into())
+    );
+    let value = (Some("127.0.0.1".into()), "zoo.cfg:2".into());
+    assert_eq!(effective(&moved, "clientPortAddress"), value);
+    let opened = loaded(&["clientPortAddress=::"]);
+    assert_eq!(opened.config.client_port.address, ListenAddress::Any);
+    assert_eq!(opened.config.client_port.port, 2182);
+}
+
+#[test]
+fn the_client_part_of_a_server_line_wins_over_the_environment() {
     let given = Given {
         file: "dataDir=/data\nserver.1=zk1:2888:3888;2182",
-        overrides: &["clientPort=0"],
+        jvm_flags: "-Dzookeeper.clientPort=1 -Djava.net.preferIPv4Stack=true",
         ..NOTHING
     };
-    assert_eq!(given.load().unwrap().config.client_port.port, 0);
+    let loaded = given.load().unwrap();
+    assert_eq!(loaded.config.client_port.port, 2182);
+    assert_eq!(loaded.config.client_port.address, ListenAddress::AnyIpv4);
+    let shown = loaded.warnings.last().unwrap().to_string();
+    assert_eq!(
+        shown,
+        "SERVER_JVMFLAGS: clientPort has no effect: zoo.cfg:2 overrules it"
+    );
 }
 
 #[test]
