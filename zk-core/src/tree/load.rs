@@ -34,7 +34,7 @@ pub enum RecoveryError {
         /// The path.
         path: String,
     },
-    /// A transaction is missing between two in the log.
+    /// Transactions may be missing in the log: numbers are, and no digest proves that nothing else is.
     #[error("log goes on with {seen} after {after}")]
     Gap {
         /// The transaction before.
@@ -191,7 +191,8 @@ impl Loader {
     }
 
     /// Ends the snapshot, whose last transaction is `zxid`: replay starts after it. `digest` is what
-    /// the snapshot says of itself: the tree's digest after the transaction given with it.
+    /// the snapshot says of itself: the tree's digest after the transaction given with it. Zxid 0
+    /// there stands for no digest, as in Apache's snapshots of an empty tree.
     ///
     /// # Errors
     /// [`RecoveryError::NoRoot`] when the snapshot holds no node.
@@ -219,7 +220,7 @@ impl Loader {
             },
             denied: self.denied,
             snapshot_zxid: zxid,
-            fuzzy_until: digest,
+            fuzzy_until: digest.filter(|&(until, _)| until > Zxid::ZERO),
         };
         replay.check_digest(zxid, None);
         Ok(replay)
@@ -253,9 +254,12 @@ impl Replay {
 
     /// Applies the next record of the log. Records up to the snapshot's zxid are passed over.
     ///
+    /// Apache's server sometimes takes a zxid and logs nothing under it. Such a hole is passed when
+    /// the record after it carries a digest that the tree has.
+    ///
     /// # Errors
-    /// [`RecoveryError::Gap`] when a transaction is missing before this one; what was replayed up to
-    /// then stands.
+    /// [`RecoveryError::Gap`] when transactions may be missing before this one. The tree is of no
+    /// use then.
     pub fn replay(&mut self, record: &TxnRecord) -> Result<(), RecoveryError> {
         let header = &record.header;
         let (after, seen) = (self.last_zxid(), header.zxid);
@@ -263,9 +267,7 @@ impl Replay {
             return Ok(());
         }
         let begins_epoch = seen.epoch() > after.epoch() && seen.counter() == 1;
-        if seen != after.next() && !begins_epoch {
-            return Err(RecoveryError::Gap { after, seen });
-        }
+        let follows = seen == after.next() || begins_epoch;
         match record.txn {
             Txn::CreateSession { timeout_ms } => {
                 self.recovered.sessions.insert(header.session, timeout_ms);
@@ -276,8 +278,12 @@ impl Replay {
             _ => {}
         }
         self.recovered.tree.replay(header, &record.txn);
-        self.check_digest(seen, record.digest);
-        Ok(())
+        let proven = self.check_digest(seen, record.digest);
+        if follows || proven {
+            Ok(())
+        } else {
+            Err(RecoveryError::Gap { after, seen })
+        }
     }
 
     /// Ends the recovery.
@@ -296,10 +302,11 @@ impl Replay {
         self.recovered
     }
 
-    /// Digests mean something from where the snapshot is no longer fuzzy.
-    fn check_digest(&mut self, zxid: Zxid, of_record: Option<TxnDigest>) {
+    /// Compares digests where they mean something: from where the snapshot is no longer fuzzy.
+    /// Whether there was one to compare, and all were equal.
+    fn check_digest(&mut self, zxid: Zxid, of_record: Option<TxnDigest>) -> bool {
         let of_snapshot = match self.fuzzy_until {
-            Some((until, _)) if zxid < until => return,
+            Some((until, _)) if zxid < until => return false,
             Some((until, digest)) => {
                 self.fuzzy_until = None;
                 (zxid == until).then_some(digest)
@@ -307,12 +314,17 @@ impl Replay {
             None => None,
         };
         let recovered = &mut self.recovered;
-        let differs = |digest: &TxnDigest| {
-            digest.version == TxnDigest::VERSION && digest.tree_digest != recovered.tree.digest()
-        };
-        if of_snapshot.iter().chain(&of_record).any(differs) {
-            recovered.digest_mismatches += 1;
-            recovered.first_digest_mismatch.get_or_insert(zxid);
+        let mut compared = 0;
+        for digest in of_snapshot.iter().chain(&of_record) {
+            if digest.version == TxnDigest::VERSION {
+                compared += 1;
+                if digest.tree_digest != recovered.tree.digest() {
+                    recovered.digest_mismatches += 1;
+                    recovered.first_digest_mismatch.get_or_insert(zxid);
+                    return false;
+                }
+            }
         }
+        compared > 0
     }
 }
