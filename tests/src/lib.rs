@@ -13,7 +13,9 @@
 mod golden;
 mod needs;
 mod process;
+mod raw;
 
 pub use golden::{GoldenAcl, GoldenNode, GoldenStat, golden_folder, golden_nodes};
 pub use needs::Needs;
 pub use process::{Flavour, ServerProcess, ServerSettings};
+pub use raw::{RawClient, RawReply};

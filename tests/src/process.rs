@@ -106,6 +106,19 @@ impl ServerProcess {
         self.child.id()
     }
 
+    /// Memory that is resident, in bytes.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kilobytes.expect("the kernel tells VmRSS in kB") * 1024
+    }
+
     /// Sends a four-letter word and reads the answer.
     ///
     /// # Errors
