@@ -1,0 +1,497 @@
+//! The task that serves one connection.
+//!
+//! ```text
+//! first 4 bytes ── four-letter word ──> answer ──> close
+//!      └─ length ──> handshake ──> Connect ──> Accept ──> requests, replies, events ──> close
+//! ```
+//!
+//! One task reads and writes. A read yields a batch of requests, which is one message to the loop;
+//! the replies that wait are encoded into one buffer, which is one write. Buffers are released
+//! whenever nothing is under way, so that an idle session costs little.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures::FutureExt;
+use futures::future::poll_fn;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::io::poll_read_buf;
+use tracing::{debug, error, info, warn};
+use zk_core::{Incoming, Input};
+use zk_proto::{
+    ConnectRequest, DecodeError, FrameError, OpCode, Reader, Record, Request, RequestHeader, Xid,
+    split_frame, write_frame,
+};
+
+use super::Link;
+use super::link::{Order, Outgoing};
+use crate::driver::ToCore;
+use crate::shared::Shared;
+use crate::stats::{LatencyBatch, whole_ms};
+use crate::words::{self, Word};
+
+/// Bytes asked of the socket at once while no frame is known to be longer.
+const READ_BYTES: usize = 16 * 1024;
+/// Requests of one message to the loop; the rest of the input follows in another.
+const REQUESTS_PER_MESSAGE: usize = 128;
+/// How long a closed connection's client may take for what was written last.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves a connection until it ends, however it ends, and then forgets it.
+pub(crate) async fn serve(stream: TcpStream, link: Arc<Link>, server: Arc<Shared>) {
+    let mut connection = Connection {
+        stream,
+        link: Arc::clone(&link),
+        server: Arc::clone(&server),
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+        requests: VecDeque::new(),
+        request_bytes: 0,
+        reply_weight: 0,
+        is_known_to_core: false,
+        is_accepted: false,
+    };
+    let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
+    server
+        .stats
+        .outstanding
+        .fetch_sub(connection.outstanding(), Relaxed);
+    if connection.is_known_to_core {
+        // A core that is gone needs no word of it.
+        let gone = ToCore::Input(Input::Disconnected { conn: link.id });
+        _ = server.core.send(gone).await;
+    }
+    match ended {
+        Ok(ended) => connection.finish(ended).await,
+        Err(_) => {
+            server.stats.bugs.fetch_add(1, Relaxed);
+            error!(peer = %link.peer, "bug: the connection's task panicked, it is closed");
+        }
+    }
+    server.registry.remove(&link);
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum Ended {
+    /// The loop said so, or a four-letter word is answered; everything is written.
+    Closed,
+    /// The client closed it.
+    ByClient,
+    /// The client does not take what is written.
+    TooSlow,
+    /// No handshake came in time.
+    HandshakeDeadline,
+    /// The first frame is no handshake.
+    BadHandshake(DecodeError),
+    /// A frame's length is out of bounds.
+    BadFrame(FrameError),
+    /// A frame has no room for a request header.
+    NoHeader(DecodeError),
+    /// Reading or writing failed.
+    Io(io::Error),
+    /// The server stops.
+    Stopped,
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<FrameError> for Ended {
+    fn from(error: FrameError) -> Self {
+        Self::BadFrame(error)
+    }
+}
+
+/// What a connection's first bytes ask for.
+enum Opening {
+    Word(Word),
+    Handshake(ConnectRequest),
+}
+
+/// A request that is not yet answered.
+#[derive(Debug)]
+struct InFlight {
+    received_ms: u64,
+    bytes: usize,
+    xid: Xid,
+    op: OpCode,
+}
+
+struct Connection {
+    stream: TcpStream,
+    link: Arc<Link>,
+    server: Arc<Shared>,
+    /// Read and not yet split into frames.
+    input: BytesMut,
+    /// Encoded and not yet written.
+    output: BytesMut,
+    /// Not yet answered, in the order sent. The handshake is one of them.
+    requests: VecDeque<InFlight>,
+    request_bytes: usize,
+    /// Weight of the replies that `output` was encoded from.
+    reply_weight: usize,
+    is_known_to_core: bool,
+    is_accepted: bool,
+}
+
+impl Connection {
+    async fn run(&mut self) -> Ended {
+        // Boxed: it is over soon, and an idle session keeps no room for it.
+        let opening = Box::pin(timeout(
+            self.server.config.limits.handshake_deadline,
+            self.read_opening(),
+        ));
+        match opening.await {
+            Err(_) => Ended::HandshakeDeadline,
+            Ok(Err(ended)) => ended,
+            Ok(Ok(Opening::Word(word))) => Box::pin(self.answer(word)).await,
+            Ok(Ok(Opening::Handshake(request))) => {
+                self.is_known_to_core = true;
+                let connect = ToCore::Connect {
+                    link: Arc::clone(&self.link),
+                    request,
+                };
+                if self.server.core.send(connect).await.is_err() {
+                    return Ended::Stopped;
+                }
+                self.serve_session().await
+            }
+        }
+    }
+
+    /// Reads what decides about the connection: a four-letter word or a handshake.
+    async fn read_opening(&mut self) -> Result<Opening, Ended> {
+        let limit = self.server.config.limits.frame_bytes_before_login_max.get();
+        loop {
+            if let Some(word) = self.input.first_chunk::<4>().and_then(Word::parse) {
+                self.count_received(1, 4);
+                return Ok(Opening::Word(word));
+            }
+            if let Some(frame) = split_frame(&mut self.input, limit)? {
+                self.count_received(1, frame.len());
+                let request = ConnectRequest::decode(&mut Reader::new(&frame))
+                    .map_err(Ended::BadHandshake)?;
+                self.note_request(OpCode::CREATE_SESSION, Xid(0), frame.len());
+                return Ok(Opening::Handshake(request));
+            }
+            self.input.reserve(limit + 4 - self.input.len().min(limit));
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Err(Ended::ByClient);
+            }
+        }
+    }
+
+    /// Answers a four-letter word.
+    async fn answer(&mut self, word: Word) -> Ended {
+        let text = words::answer(word, &self.server).await;
+        match timeout(
+            self.server.config.limits.handshake_deadline,
+            self.stream.write_all(text.as_bytes()),
+        )
+        .await
+        {
+            Ok(Ok(())) => Ended::Closed,
+            Ok(Err(error)) => Ended::Io(error),
+            Err(_) => Ended::TooSlow,
+        }
+    }
+
+    async fn serve_session(&mut self) -> Ended {
+        loop {
+            match poll_fn(|context| self.poll_session(context)).await {
+                Ok(requests) => {
+                    let requests = ToCore::Input(Input::Requests {
+                        conn: self.link.id,
+                        requests,
+                    });
+                    if self.server.core.send(requests).await.is_err() {
+                        return Ended::Stopped;
+                    }
+                }
+                Err(ended) => return ended,
+            }
+        }
+    }
+
+    /// Writes what can be written and reads what can be read, until requests are to be handed over
+    /// or the connection ends.
+    fn poll_session(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Incoming>, Ended>> {
+        loop {
+            let order = self.take_replies(context);
+            if order == Order::Abort {
+                return Poll::Ready(Err(Ended::TooSlow));
+            }
+            if !self.output.is_empty() {
+                if let Poll::Ready(written) = self.poll_write(context) {
+                    written?;
+                    continue;
+                }
+            } else if order == Order::Close {
+                return Poll::Ready(Err(Ended::Closed));
+            }
+            if order == Order::Close {
+                return Poll::Ready(Err(Ended::Closed));
+            }
+            if !self.may_read() {
+                return Poll::Pending;
+            }
+            let requests = self.take_requests()?;
+            if !requests.is_empty() {
+                return Poll::Ready(Ok(requests));
+            }
+            if self.input.is_empty() && self.requests.is_empty() && self.output.is_empty() {
+                self.release_buffers();
+            }
+            ready!(self.stream.poll_read_ready(context))?;
+            self.reserve_input();
+            let stream = Pin::new(&mut self.stream);
+            if ready!(poll_read_buf(stream, context, &mut self.input))? == 0 {
+                return Poll::Ready(Err(Ended::ByClient));
+            }
+        }
+    }
+
+    /// Encodes what is posted, once everything before it is written.
+    fn take_replies(&mut self, context: &Context<'_>) -> Order {
+        if !self.output.is_empty() {
+            return self.link.order(context);
+        }
+        let (replies, order) = self.link.take(context);
+        if !replies.is_empty() {
+            self.encode(replies);
+        }
+        order
+    }
+
+    fn encode(&mut self, replies: Vec<Outgoing>) {
+        let now_ms = whole_ms(self.server.clock.elapsed());
+        let mut latency = LatencyBatch::default();
+        let (mut size_min, mut size_max, mut size_last) = (usize::MAX, 0, 0);
+        let weight: usize = replies.iter().map(Outgoing::weight).sum();
+        self.output.reserve(weight);
+        self.reply_weight += weight;
+        let count = replies.len();
+        {
+            let mut stats = self.link.stats();
+            stats.sent += count as u64;
+            for reply in replies {
+                let start = self.output.len();
+                let zxid = match reply {
+                    Outgoing::Event(frame) => {
+                        self.output.extend_from_slice(&frame);
+                        continue;
+                    }
+                    Outgoing::Accept(response) => {
+                        self.is_accepted = true;
+                        self.link
+                            .set_session(response.session_id, response.timeout_ms);
+                        write_frame(&mut self.output, |out| response.encode(out));
+                        None
+                    }
+                    Outgoing::Reply(header, response) => {
+                        write_frame(&mut self.output, |out| {
+                            header.encode(out);
+                            if header.err.is_ok() {
+                                response.encode(out);
+                            }
+                        });
+                        Some(header.zxid)
+                    }
+                };
+                let request = self
+                    .requests
+                    .pop_front()
+                    .expect("the core answers each request once");
+                self.request_bytes -= request.bytes;
+                let latency_ms = now_ms.saturating_sub(request.received_ms);
+                latency.add(latency_ms);
+                stats.answered(request.op, request.xid, zxid, now_ms, latency_ms);
+                let size = self.output.len() - start - 4;
+                size_last = size;
+                size_min = size_min.min(size);
+                size_max = size_max.max(size);
+            }
+        }
+        self.count_sent(count, &latency, [size_last, size_min, size_max]);
+    }
+
+    fn count_sent(&self, count: usize, latency: &LatencyBatch, sizes: [usize; 3]) {
+        let stats = &self.server.stats;
+        let answered = latency.count();
+        stats.packets_sent.fetch_add(count as u64, Relaxed);
+        stats
+            .bytes_sent
+            .fetch_add(self.output.len() as u64, Relaxed);
+        if answered > 0 {
+            stats.latency.add(latency);
+            let [last, min, max] = sizes;
+            stats.responses.add(last, min, max);
+            stats.outstanding.fetch_sub(answered, Relaxed);
+            self.link.set_outstanding(self.requests.len());
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        let stream = Pin::new(&mut self.stream);
+        let written = ready!(stream.poll_write(context, &self.output))?;
+        if written == 0 {
+            return Poll::Ready(Err(Ended::ByClient));
+        }
+        self.output.advance(written);
+        if self.output.is_empty() {
+            self.output.clear();
+            self.link.written(std::mem::take(&mut self.reply_weight));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether another request may be read: the limits on what is under way are not reached.
+    /// Whatever ends the wait is a reply, which wakes the task.
+    fn may_read(&self) -> bool {
+        let limits = &self.server.config.limits;
+        let is_full = self.request_bytes >= limits.outstanding_bytes_per_connection_max.get()
+            || self.link.unwritten() >= limits.reply_bytes_per_connection_max.get() / 4;
+        let has_none = self.requests.is_empty();
+        self.is_accepted && !is_full && (has_none || !self.server.is_saturated())
+    }
+
+    /// Takes whole frames off the input.
+    fn take_requests(&mut self) -> Result<Vec<Incoming>, Ended> {
+        let mut incoming = Vec::new();
+        let before = self.request_bytes;
+        let limits = &self.server.config.limits;
+        let (frame_max, bytes_max, ops_max) = (
+            limits.frame_bytes_max.get(),
+            limits.outstanding_bytes_per_connection_max.get(),
+            limits.multi_ops_max.get(),
+        );
+        while incoming.len() < REQUESTS_PER_MESSAGE && self.request_bytes < bytes_max {
+            let Some(frame) = split_frame(&mut self.input, frame_max)? else {
+                break;
+            };
+            let mut reader = Reader::new(&frame);
+            let header = RequestHeader::decode(&mut reader).map_err(Ended::NoHeader)?;
+            let request = Request::decode(header.op, &mut reader, ops_max);
+            self.note_request(header.op, header.xid, frame.len());
+            incoming.push(Incoming { header, request });
+        }
+        if !incoming.is_empty() {
+            self.count_received(incoming.len(), self.request_bytes - before);
+            self.link.set_outstanding(self.requests.len());
+        }
+        Ok(incoming)
+    }
+
+    fn note_request(&mut self, op: OpCode, xid: Xid, bytes: usize) {
+        self.request_bytes += bytes;
+        self.requests.push_back(InFlight {
+            received_ms: whole_ms(self.server.clock.elapsed()),
+            bytes,
+            xid,
+            op,
+        });
+        self.server.stats.outstanding.fetch_add(1, Relaxed);
+    }
+
+    fn count_received(&self, count: usize, bytes: usize) {
+        let stats = &self.server.stats;
+        stats.packets_received.fetch_add(count as u64, Relaxed);
+        stats.bytes_received.fetch_add(bytes as u64, Relaxed);
+        self.link.stats().received += count as u64;
+    }
+
+    /// Makes room for what is read next: for the rest of a long frame, but never far ahead of what
+    /// the client has sent.
+    fn reserve_input(&mut self) {
+        let frame = match self.input.first_chunk::<4>() {
+            Some(&length) => 4 + u32::from_be_bytes(length) as usize,
+            None => 4,
+        };
+        let missing = frame.saturating_sub(self.input.len());
+        self.input
+            .reserve(missing.min(self.input.len()).max(READ_BYTES));
+    }
+
+    fn release_buffers(&mut self) {
+        if self.input.capacity() > 0 {
+            self.input = BytesMut::new();
+        }
+        if self.output.capacity() > 0 {
+            self.output = BytesMut::new();
+        }
+        if self.requests.capacity() > 0 {
+            self.requests = VecDeque::new();
+        }
+    }
+
+    fn outstanding(&self) -> i64 {
+        self.requests.len().cast_signed() as i64
+    }
+
+    /// Logs why the connection ends, and lets the client take what was written last.
+    async fn finish(mut self, ended: Ended) {
+        let peer = self.link.peer;
+        match ended {
+            Ended::Closed => {}
+            Ended::ByClient => {
+                debug!(%peer, "the client closed its connection");
+                return;
+            }
+            Ended::Io(error) => {
+                debug!(%peer, %error, "connection lost");
+                return;
+            }
+            Ended::HandshakeDeadline => {
+                self.server.stats.sessionless_expired.fetch_add(1, Relaxed);
+                info!(%peer, "no handshake in time, the connection is closed");
+                return;
+            }
+            Ended::TooSlow => {
+                warn!(%peer, "the client does not take its replies, the connection is closed");
+                return;
+            }
+            Ended::BadHandshake(error) => {
+                warn!(%peer, %error, "not a handshake, the connection is closed");
+                return;
+            }
+            Ended::BadFrame(error) => {
+                warn!(%peer, %error, "length out of bounds, the connection is closed");
+                return;
+            }
+            Ended::NoHeader(error) => {
+                warn!(%peer, %error, "not a request, the connection is closed");
+                return;
+            }
+            Ended::Stopped => return,
+        }
+        // A socket closed with unread input is reset, and the client may lose what it has not yet
+        // read: so the end is announced and the input drained, for a bounded time.
+        let linger = async {
+            while !self.output.is_empty() {
+                self.stream.write_all_buf(&mut self.output).await?;
+                self.encode(self.link.take_rest());
+            }
+            self.stream.shutdown().await?;
+            self.release_buffers();
+            let mut rest = [0; 512];
+            while self.stream.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        if let Ok(Err(error)) = Box::pin(timeout(LINGER, linger)).await {
+            debug!(%peer, %error, "connection lost while it was closed");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Sockets: what accepts connections, and the task that serves one.
+//!
+//! It knows frames, buffers and back-pressure. It decides nothing about requests: they go to the
+//! loop that owns the core, and what comes back is written in the order given.
+
+mod connection;
+mod link;
+mod listener;
+mod registry;
+
+pub(crate) use connection::serve;
+pub(crate) use link::{Link, Outgoing};
+pub(crate) use listener::{accept_all, bind};
+pub(crate) use registry::Registry;

@@ -1,0 +1,284 @@
+//! From the data directories to a core that may serve.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the start is timed, for those who wait for it"
+)]
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+use zk_core::tree::{Loader, Recovered, Replay, TreeOptions};
+use zk_core::{CoreConfig, Effect, Input, SnapshotView, Standalone};
+use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnDigest, TxnRecord, Zxid};
+use zk_storage::{
+    FileSystem, LogWriter, RecoveredFrom, RecoveryReport, Restore, RestoreError, SnapshotError,
+    SnapshotFile, SnapshotSource, SnapshotTrailer, Snapshots, Storage,
+};
+
+use crate::clock::Clock;
+use crate::config::{Config, DigestAlgorithm};
+use crate::error::ServerError;
+
+/// Between two lines of progress during a long load.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks at the clock for them.
+const ITEMS_PER_LOOK: u64 = 1 << 16;
+
+/// A core that holds what was on disk, and what writes to it.
+pub(crate) struct Opened {
+    pub(crate) core: Standalone,
+    pub(crate) log: LogWriter,
+    pub(crate) snapshots: Snapshots,
+}
+
+/// Takes the directories and reads the state back. A database that is empty gets its first
+/// snapshot, so that logs never stand without one. It blocks.
+pub(crate) fn open(
+    config: &Config,
+    file_system: Arc<dyn FileSystem>,
+    clock: Clock,
+) -> Result<Opened, ServerError> {
+    let start = Instant::now();
+    let storage = Storage::open(file_system, storage_config(config))?;
+    let mut restorer = Restorer::new(config.tree.extended_types_enabled);
+    let recovered = storage.recover(&mut restorer)?;
+    log_report(&recovered.report, start.elapsed());
+    let tree = restorer.finish();
+    log_damage(&tree);
+    let now = clock.now();
+    let mut core = Standalone::new(core_config(config), tree, now);
+    let mut snapshots = recovered.snapshots;
+    match recovered.report.from {
+        RecoveredFrom::Empty | RecoveredFrom::Unexpected => {
+            core.begin_snapshot();
+            let views: Vec<_> = core.drain_effects().filter_map(into_view).collect();
+            for view in views {
+                let zxid = view.zxid;
+                write_snapshot(&mut snapshots, view)?;
+                core.handle(now, Input::SnapshotWritten { zxid });
+            }
+        }
+        RecoveredFrom::Snapshot { .. } => {
+            if recovered.report.txns >= u64::from(config.storage.snap_count.get()) {
+                core.begin_snapshot();
+            }
+        }
+    }
+    Ok(Opened {
+        core,
+        log: recovered.log,
+        snapshots,
+    })
+}
+
+fn into_view(effect: Effect) -> Option<SnapshotView> {
+    match effect {
+        Effect::Snapshot(view) => Some(view),
+        Effect::Accept { .. }
+        | Effect::Reply { .. }
+        | Effect::Notify { .. }
+        | Effect::Close { .. }
+        | Effect::Append { .. } => None,
+    }
+}
+
+/// Writes what the core gave out.
+pub(crate) fn write_snapshot(
+    snapshots: &mut Snapshots,
+    view: SnapshotView,
+) -> Result<SnapshotFile, SnapshotError> {
+    let zxid = view.zxid;
+    let digest = TxnDigest {
+        version: TxnDigest::VERSION,
+        tree_digest: view.tree.digest(),
+    };
+    snapshots.write(&ViewSource(view), zxid, Some(digest))
+}
+
+struct ViewSource(SnapshotView);
+
+impl SnapshotSource for ViewSource {
+    fn sessions(&self) -> Vec<SnapshotSession> {
+        self.0.sessions.clone()
+    }
+
+    fn acls(&self) -> Vec<(i64, Vec<Acl>)> {
+        let acls = self.0.tree.acls();
+        acls.map(|(id, acl)| (id, acl.to_vec())).collect()
+    }
+
+    fn nodes(&self, visit: &mut dyn FnMut(SnapshotNode<'_>) -> ControlFlow<()>) {
+        let mut nodes = self.0.tree.nodes();
+        while let Some(node) = nodes.next_node() {
+            if visit(node).is_break() {
+                return;
+            }
+        }
+    }
+}
+
+/// Builds the tree from what is read, and tells of the progress.
+struct Restorer {
+    options: TreeOptions,
+    /// The snapshot that is being read.
+    loader: Loader,
+    /// The tree, once the snapshot is read, or the log without one.
+    replay: Option<Replay>,
+    items: u64,
+    next_line: Instant,
+}
+
+impl Restorer {
+    fn new(extended_types: bool) -> Self {
+        let options = TreeOptions {
+            extended_types,
+            hash_seed: rand::random(),
+        };
+        Self {
+            options,
+            loader: Loader::new(options),
+            replay: None,
+            items: 0,
+            next_line: Instant::now() + PROGRESS_EVERY,
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        self.items += 1;
+        if self.items.is_multiple_of(ITEMS_PER_LOOK) && Instant::now() >= self.next_line {
+            self.next_line += PROGRESS_EVERY;
+            info!(items = self.items, "loading, at present {what}");
+        }
+    }
+
+    fn finish(self) -> Recovered {
+        let replay = self.replay;
+        replay
+            .unwrap_or_else(|| Replay::empty(self.options))
+            .finish()
+    }
+}
+
+impl Restore for Restorer {
+    fn begin(&mut self) {
+        self.loader = Loader::new(self.options);
+        self.replay = None;
+        self.items = 0;
+    }
+
+    fn session(&mut self, session: SnapshotSession) -> Result<(), RestoreError> {
+        self.loader.session(session);
+        Ok(())
+    }
+
+    fn acl(&mut self, id: i64, acl: Vec<Acl>) -> Result<(), RestoreError> {
+        self.loader.acl(id, &acl);
+        Ok(())
+    }
+
+    fn node(&mut self, node: SnapshotNode<'_>) -> Result<(), RestoreError> {
+        self.count("znodes of the snapshot");
+        Ok(self.loader.node(&node)?)
+    }
+
+    fn snapshot_done(&mut self, zxid: Zxid, trailer: SnapshotTrailer) -> Result<(), RestoreError> {
+        let loader = std::mem::replace(&mut self.loader, Loader::new(self.options));
+        self.replay = Some(loader.finish_snapshot(zxid, trailer.digest)?);
+        Ok(())
+    }
+
+    fn txn(&mut self, record: &TxnRecord) -> Result<(), RestoreError> {
+        self.count("transactions of the log");
+        let replay = &mut self.replay;
+        let replay = replay.get_or_insert_with(|| Replay::empty(self.options));
+        Ok(replay.replay(record)?)
+    }
+}
+
+/// What is on disk contradicts itself: served all the same, as Apache's server does.
+fn log_damage(recovered: &Recovered) {
+    if let Some(zxid) = recovered.first_digest_mismatch {
+        let count = recovered.digest_mismatches;
+        error!(%zxid, count, "digests on disk differ from the tree's, from this transaction on");
+    }
+    if recovered.nodes_without_acl > 0 {
+        let count = recovered.nodes_without_acl;
+        warn!(
+            count,
+            "znodes without an ACL on disk, which nobody but the super user may use"
+        );
+    }
+}
+
+fn log_report(report: &RecoveryReport, took: Duration) {
+    for skipped in &report.skipped {
+        warn!(path = %skipped.path.display(), reason = ?skipped.reason, "snapshot cannot be read, an older one is used");
+    }
+    if let Some(torn) = &report.torn {
+        warn!(path = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, "the log's end was torn by a crash and is cut off");
+    }
+    match &report.from {
+        RecoveredFrom::Snapshot { path, bytes, .. } => {
+            info!(path = %path.display(), bytes, txns = report.txns, last_zxid = %report.last_zxid, ?took, "state recovered");
+        }
+        RecoveredFrom::Empty | RecoveredFrom::Unexpected => info!("the database is empty"),
+    }
+}
+
+fn storage_config(config: &Config) -> zk_storage::StorageConfig {
+    let storage = &config.storage;
+    zk_storage::StorageConfig {
+        data_log_dir: config.data_log_dir.clone(),
+        pre_alloc_bytes: storage.pre_alloc_bytes.map_or(0, std::num::NonZeroU64::get),
+        txn_log_size_limit_bytes: storage.log_file_bytes_max,
+        force_sync: storage.force_sync,
+        snapshot_trust_empty: storage.trusts_empty_snapshot,
+        datadir_autocreate: storage.creates_directories,
+        ..zk_storage::StorageConfig::new(config.data_dir.clone())
+    }
+}
+
+fn core_config(config: &Config) -> CoreConfig {
+    let (limits, storage, reaper) = (&config.limits, &config.storage, &config.tree.reaper);
+    let unlimited =
+        |max: Option<std::num::NonZeroU32>| max.map_or(usize::MAX, |max| max.get() as usize);
+    let defaults = CoreConfig::default();
+    CoreConfig {
+        seed: rand::random(),
+        tick: config.tick_time,
+        session_timeout_min: config.sessions.min_timeout,
+        session_timeout_max: config.sessions.max_timeout,
+        sessions_max: unlimited(limits.sessions_max),
+        watches_per_session_max: unlimited(limits.watches_per_session_max),
+        extended_types: config.tree.extended_types_enabled,
+        enforce_quota: config.tree.enforces_quota,
+        skip_acl: config.auth.skip_acl,
+        digest: storage.is_digest_enabled,
+        close_session_paths: storage.close_session_txn_has_paths,
+        snapshot_txns: storage.snap_count.get(),
+        snapshot_log_bytes: storage.snap_bytes.map(std::num::NonZeroU64::get),
+        reaper: zk_core::ReaperConfig {
+            check_interval: reaper.check_interval,
+            per_minute_max: reaper.removals_per_minute_max.get(),
+            never_used_max: reaper.never_used_interval,
+        },
+        auth: zk_core::AuthConfig {
+            digest_enabled: config.auth.is_digest_enabled,
+            digest_algorithm: match config.auth.digest_algorithm {
+                DigestAlgorithm::Sha1 => zk_core::DigestAlgorithm::Sha1,
+                DigestAlgorithm::Sha224 => zk_core::DigestAlgorithm::Sha224,
+                DigestAlgorithm::Sha256 => zk_core::DigestAlgorithm::Sha256,
+                DigestAlgorithm::Sha384 => zk_core::DigestAlgorithm::Sha384,
+                DigestAlgorithm::Sha512 => zk_core::DigestAlgorithm::Sha512,
+            },
+            super_digest: config
+                .auth
+                .super_digest
+                .as_ref()
+                .map(|digest| digest.as_str().to_owned()),
+        },
+        ..defaults
+    }
+}

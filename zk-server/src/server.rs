@@ -1,0 +1,272 @@
+//! A server from its start to its stop.
+//!
+//! ```text
+//! start: directories and state ──> loop, storage ──> listen
+//! stop:  no more connections ──> no more requests ──> everything appended is on disk
+//!        ──> replies written, sockets closed ──> threads joined, directories free
+//! ```
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+use zk_storage::{FileSystem, RealFileSystem};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::driver::{Driver, MESSAGES_WAITING_MAX};
+use crate::error::ServerError;
+use crate::net;
+use crate::recovery;
+use crate::shared::Shared;
+use crate::storage::{StorageJoin, StorageThread};
+
+/// How long clients may take for their last replies when the server stops.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// A ZooKeeper server within this process.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), zk_server::ServerError> {
+/// let server = zk_server::Server::builder().data_dir("/tmp/zk".as_ref()).start().await?;
+/// println!("connect to {}", server.local_addr());
+/// server.shutdown().await
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Begins with the settings of [`Config::dev`]: data under `./zk-data`, a free port of
+    /// loopback.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            config: Config::dev(Path::new("zk-data"), 0),
+            file_system: Arc::new(RealFileSystem),
+        }
+    }
+}
+
+/// A server to be started.
+#[derive(Debug)]
+pub struct ServerBuilder {
+    config: Config,
+    file_system: Arc<dyn FileSystem>,
+}
+
+impl ServerBuilder {
+    /// Replaces all settings.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Keeps snapshots and logs in `dir`, which no other server may use meanwhile.
+    #[must_use]
+    pub fn data_dir(mut self, dir: &Path) -> Self {
+        dir.clone_into(&mut self.config.data_dir);
+        dir.clone_into(&mut self.config.data_log_dir);
+        self
+    }
+
+    /// Listens on `port`; zero lets the system choose.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.config.client_port.port = port;
+        self
+    }
+
+    /// Keeps everything in another file system than the machine's, such as one that fails when a
+    /// test says so.
+    #[must_use]
+    pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
+        self.file_system = file_system;
+        self
+    }
+
+    /// Recovers the state, then listens. Clients are served once this returns.
+    ///
+    /// # Errors
+    /// [`ServerError`]: the directories are not usable or not readable whole, or the port is taken.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    ///
+    /// Cancel safety: a start that is dropped ends by itself; the directories are free soon after.
+    pub async fn start(self) -> Result<Running, ServerError> {
+        let Self {
+            config,
+            file_system,
+        } = self;
+        let clock = Clock::start();
+        let (config, opened) = tokio::task::spawn_blocking(move || {
+            let opened = recovery::open(&config, file_system, clock);
+            (config, opened)
+        })
+        .await
+        .map_err(|_| ServerError::Ended("the start"))?;
+        let opened = opened?;
+        let listeners = net::bind(&config.client_port).map_err(|source| ServerError::Listen {
+            address: format!(
+                "{}, port {}",
+                config.client_port.address, config.client_port.port
+            ),
+            source,
+        })?;
+        let local_addr = match listeners.first().map(TcpListener::local_addr) {
+            Some(Ok(address)) => address,
+            Some(Err(source)) => {
+                let what = "cannot tell the address of the client port";
+                return Err(ServerError::System { what, source });
+            }
+            None => return Err(ServerError::Ended("the listener")),
+        };
+        let (to_loop, from_storage) = mpsc::unbounded_channel();
+        let (storage, storage_thread) =
+            StorageThread::start(opened.log, opened.snapshots, &config.storage, &to_loop)?;
+        let (to_core, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let server = Arc::new(Shared::new(config, clock, to_core));
+        server.client_port.store(local_addr.port(), Relaxed);
+        let stop = CancellationToken::new();
+        let driver = Driver {
+            core: opened.core,
+            server: Arc::clone(&server),
+            messages,
+            storage,
+            from_storage,
+            stop: stop.clone(),
+        };
+        info!(address = %local_addr, "serving");
+        let whole = Whole {
+            server,
+            driver,
+            listeners,
+            storage_thread,
+            stop: stop.clone(),
+        };
+        Ok(Running {
+            local_addr,
+            stop,
+            task: Some(tokio::spawn(whole.run())),
+        })
+    }
+}
+
+/// A running server. Dropping it stops it, without waiting for the end.
+#[derive(Debug)]
+pub struct Running {
+    local_addr: SocketAddr,
+    stop: CancellationToken,
+    task: Option<JoinHandle<Result<(), ServerError>>>,
+}
+
+impl Running {
+    /// Where clients connect. A server that listens on every address shows the unspecified one.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Waits for the end: after [`shutdown`](Self::shutdown), or when the server stops by itself.
+    /// Once it has ended this returns at once.
+    ///
+    /// # Errors
+    /// Why the server stopped by itself.
+    ///
+    /// Cancel safe.
+    pub async fn wait(&mut self) -> Result<(), ServerError> {
+        let Some(task) = &mut self.task else {
+            return Ok(());
+        };
+        let ended = task.await;
+        self.task = None;
+        ended.unwrap_or(Err(ServerError::Ended("the server")))
+    }
+
+    /// Stops: requests that were taken are answered, everything appended is on disk, and sessions
+    /// and their ephemerals stay for the next start. The directories are free afterwards.
+    ///
+    /// # Errors
+    /// Why the server had stopped by itself, or could not stop in order.
+    ///
+    /// Cancel safety: the stop goes on when this is dropped.
+    pub async fn shutdown(mut self) -> Result<(), ServerError> {
+        self.stop.cancel();
+        self.wait().await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// All parts of a running server.
+struct Whole {
+    server: Arc<Shared>,
+    driver: Driver,
+    listeners: Vec<TcpListener>,
+    storage_thread: StorageJoin,
+    stop: CancellationToken,
+}
+
+impl Whole {
+    async fn run(self) -> Result<(), ServerError> {
+        let connections = TaskTracker::new();
+        let mut acceptors = JoinSet::new();
+        for listener in self.listeners {
+            let server = Arc::clone(&self.server);
+            acceptors.spawn(net::accept_all(listener, server, connections.clone()));
+        }
+        let mut driver = tokio::spawn(self.driver.run());
+        let result = tokio::select! {
+            ended = &mut driver => ended.unwrap_or(Err(ServerError::Ended("the loop"))),
+            _ = acceptors.join_next() => {
+                self.stop.cancel();
+                _ = driver.await;
+                Err(ServerError::Ended("the acceptor"))
+            }
+            () = self.stop.cancelled() => {
+                acceptors.shutdown().await;
+                driver.await.unwrap_or(Err(ServerError::Ended("the loop")))
+            }
+        };
+        acceptors.shutdown().await;
+        for link in self.server.registry.links() {
+            match &result {
+                Ok(()) => link.close(),
+                Err(_) => link.abort(),
+            }
+        }
+        connections.close();
+        if timeout(DRAIN, connections.wait()).await.is_err() {
+            warn!(
+                open = connections.len(),
+                "connections did not close in time"
+            );
+        }
+        let joined = tokio::task::spawn_blocking(|| self.storage_thread.join()).await;
+        let stored = match joined {
+            Ok(Ok(stored)) => stored,
+            Ok(Err(_)) | Err(_) => Err(ServerError::Ended("the storage thread")),
+        };
+        let result = result.and(stored);
+        match &result {
+            Ok(()) => info!("stopped"),
+            Err(error) => error!(%error, "stopped"),
+        }
+        result
+    }
+}

@@ -1,0 +1,175 @@
+//! Four-letter words: short questions on the client port, answered with text and a close
+//! (`server.command`, 3.9.5). Texts are Apache's, byte for byte, because tools parse them.
+
+mod dump;
+mod environment;
+mod monitor;
+mod report;
+
+use std::fmt;
+
+use tokio::sync::oneshot;
+use tracing::{debug, info};
+use zk_core::Standalone;
+
+use crate::driver::ToCore;
+use crate::shared::Shared;
+use crate::version::FULL_VERSION;
+
+const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
+
+/// A four-letter word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    Conf,
+    Cons,
+    Crst,
+    Dirs,
+    Dump,
+    Envi,
+    Hash,
+    Isro,
+    Mntr,
+    Ruok,
+    Srst,
+    Srvr,
+    Stat,
+    Wchc,
+    Wchp,
+    Wchs,
+}
+
+impl Word {
+    const ALL: [Self; 16] = [
+        Self::Conf,
+        Self::Cons,
+        Self::Crst,
+        Self::Dirs,
+        Self::Dump,
+        Self::Envi,
+        Self::Hash,
+        Self::Isro,
+        Self::Mntr,
+        Self::Ruok,
+        Self::Srst,
+        Self::Srvr,
+        Self::Stat,
+        Self::Wchc,
+        Self::Wchp,
+        Self::Wchs,
+    ];
+
+    /// The word that a connection's first bytes are. As a frame's length they are far beyond every
+    /// limit, so nothing else is mistaken for one.
+    pub(crate) fn parse(bytes: &[u8; 4]) -> Option<Self> {
+        let is_it = |word: &Self| word.as_str().as_bytes() == bytes;
+        Self::ALL.into_iter().find(is_it)
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Conf => "conf",
+            Self::Cons => "cons",
+            Self::Crst => "crst",
+            Self::Dirs => "dirs",
+            Self::Dump => "dump",
+            Self::Envi => "envi",
+            Self::Hash => "hash",
+            Self::Isro => "isro",
+            Self::Mntr => "mntr",
+            Self::Ruok => "ruok",
+            Self::Srst => "srst",
+            Self::Srvr => "srvr",
+            Self::Stat => "stat",
+            Self::Wchc => "wchc",
+            Self::Wchp => "wchp",
+            Self::Wchs => "wchs",
+        }
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The server does not serve any more.
+struct NotServing;
+
+/// The whole answer to a word.
+pub(crate) async fn answer(word: Word, server: &Shared) -> String {
+    if !server
+        .config
+        .client_port
+        .four_letter_words
+        .allows(word.as_str())
+    {
+        debug!(%word, "four-letter word refused, it is not in the whitelist");
+        return format!("{word} is not executed because it is not in the whitelist.\n");
+    }
+    info!(%word, "four-letter word");
+    match try_answer(word, server).await {
+        Ok(text) => text,
+        Err(NotServing) if word == Word::Isro => "null".to_owned(),
+        Err(NotServing) if word == Word::Hash => NOT_SERVING.trim_end().to_owned(),
+        Err(NotServing) => NOT_SERVING.to_owned(),
+    }
+}
+
+async fn try_answer(word: Word, server: &Shared) -> Result<String, NotServing> {
+    Ok(match word {
+        Word::Ruok => "imok".to_owned(),
+        Word::Envi => environment::render(),
+        Word::Conf => report::configuration(server).await,
+        Word::Dirs => report::directories(server).await,
+        Word::Isro => ask(server, |_| "rw".to_owned()).await?,
+        Word::Cons => report::connections(server),
+        Word::Crst => {
+            for link in server.registry.links() {
+                *link.stats() = crate::stats::ConnectionStats::default();
+            }
+            "Connection stats reset.\n".to_owned()
+        }
+        Word::Srst => {
+            server.stats.reset();
+            "Server stats reset.\n".to_owned()
+        }
+        Word::Srvr => {
+            let state = report::CoreState::ask(server).await?;
+            format!(
+                "Zookeeper version: {FULL_VERSION}\n{}",
+                report::server(server, &state)
+            )
+        }
+        Word::Stat => {
+            let state = report::CoreState::ask(server).await?;
+            let clients = report::clients(server);
+            let report = report::server(server, &state);
+            format!("Zookeeper version: {FULL_VERSION}\n{clients}{report}")
+        }
+        Word::Mntr => monitor::render(server, &report::CoreState::ask(server).await?),
+        Word::Dump => {
+            let connections = dump::connections(server);
+            ask(server, move |core| dump::render(core, &connections)).await?
+        }
+        Word::Hash => ask(server, report::digests).await?,
+        Word::Wchs => ask(server, report::watch_summary).await?,
+        Word::Wchc => ask(server, report::watches_by_session).await?,
+        Word::Wchp => ask(server, report::watches_by_path).await?,
+    })
+}
+
+/// Has the loop answer a question about the core.
+async fn ask<T: Send + 'static>(
+    server: &Shared,
+    question: impl FnOnce(&Standalone) -> T + Send + 'static,
+) -> Result<T, NotServing> {
+    let (reply, answer) = oneshot::channel();
+    let inspect = ToCore::Inspect(Box::new(move |core| {
+        // A client that is gone needs no answer.
+        _ = reply.send(question(core));
+    }));
+    server.core.send(inspect).await.map_err(|_| NotServing)?;
+    answer.await.map_err(|_| NotServing)
+}
