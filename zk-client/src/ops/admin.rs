@@ -126,19 +126,19 @@ impl Reconfig {
     /// Servers that join or change, in the form `server.3=host:2888:3888:participant;2181`, joined
     /// by commas.
     pub fn joining(mut self, servers: impl Into<String>) -> Self {
-        self.reconfig.joining = servers.into();
+        self.reconfig.joining = Some(servers.into());
         self
     }
 
     /// Ids of the servers that leave, joined by commas.
     pub fn leaving(mut self, ids: impl Into<String>) -> Self {
-        self.reconfig.leaving = ids.into();
+        self.reconfig.leaving = Some(ids.into());
         self
     }
 
     /// The whole membership instead of changes to it.
     pub fn members(mut self, servers: impl Into<String>) -> Self {
-        self.reconfig.new_members = servers.into();
+        self.reconfig.new_members = Some(servers.into());
         self
     }
 
@@ -182,9 +182,9 @@ impl Handle {
             handle: self.clone(),
             timeout: None,
             reconfig: zk_proto::Reconfig {
-                joining: String::new(),
-                leaving: String::new(),
-                new_members: String::new(),
+                joining: None,
+                leaving: None,
+                new_members: None,
                 current_config: Zxid(-1),
             },
         }
