@@ -24,6 +24,10 @@ pub struct CoreConfig {
     pub watches_per_session_max: usize,
     /// Identities of one connection. An addauth beyond the bound fails as if the proof were wrong.
     pub identities_per_connection_max: usize,
+    /// Length of a created znode's path in bytes; a longer one is answered with BADARGUMENTS.
+    pub path_bytes_max: usize,
+    /// Parts of a created znode's path; more are answered with BADARGUMENTS.
+    pub path_depth_max: usize,
     /// Whether znodes with a time to live exist (`extendedTypesEnabled`).
     pub extended_types: bool,
     /// Whether hard quotas refuse writes and soft ones are counted (`enforceQuota`).
@@ -97,6 +101,8 @@ impl Default for CoreConfig {
             sessions_max: 1_000_000,
             watches_per_session_max: 1_000_000,
             identities_per_connection_max: 64,
+            path_bytes_max: 64 << 10,
+            path_depth_max: 1_000,
             extended_types: false,
             enforce_quota: false,
             skip_acl: false,

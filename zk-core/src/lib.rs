@@ -11,13 +11,21 @@ extern crate alloc;
 
 mod auth;
 mod config;
+mod connections;
+mod info;
 mod io;
+mod prep;
+mod read;
+mod reaper;
 mod sessions;
+mod slab;
+mod snapshots;
 mod standalone;
 pub mod tree;
 mod watches;
 
 pub use auth::ACL_ENTRIES_MAX;
 pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
+pub use info::{Counters, DigestAt, SessionInfo, WatchSummary};
 pub use io::{CloseReason, ConnId, Effect, Incoming, Input, Now, SnapshotView};
-pub use standalone::{Counters, DigestAt, SessionInfo, Standalone, WatchSummary};
+pub use standalone::Standalone;

@@ -15,6 +15,8 @@ use core::time::Duration;
 
 use zk_proto::{SessionId, SnapshotSession, Zxid};
 
+use crate::slab::Slab;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionState {
     /// Its createSession is on the way to the disk.
@@ -44,8 +46,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     tick_ms: u64,
-    slots: Vec<Option<Session>>,
-    free: Vec<u32>,
+    slots: Slab<Session>,
     by_id: BTreeMap<SessionId, u32>,
     /// Buckets by number. An entry whose session is gone, or queued elsewhere, means nothing.
     queue: BTreeMap<u64, Vec<SessionId>>,
@@ -62,8 +63,7 @@ impl Sessions {
     ) -> Self {
         let mut sessions = Self {
             tick_ms: ms(tick).max(1),
-            slots: Vec::with_capacity(recovered.len()),
-            free: Vec::new(),
+            slots: Slab::new(),
             by_id: BTreeMap::new(),
             queue: BTreeMap::new(),
             next_id: first_id,
@@ -93,7 +93,7 @@ impl Sessions {
     ) -> u32 {
         let granted = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         let bucket = self.bucket(now, granted);
-        let session = Some(Session {
+        let session = Session {
             id,
             state,
             timeout_ms,
@@ -102,37 +102,19 @@ impl Sessions {
             last_write: Zxid(i64::MIN),
             bucket,
             queued: bucket,
-        });
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                if let Some(place) = self.slots.get_mut(slot as usize) {
-                    *place = session;
-                }
-                slot
-            }
-            None => {
-                self.slots.push(session);
-                u32::try_from(self.slots.len() - 1).expect("sessions_max is far below 2³²")
-            }
         };
+        let slot = self.slots.insert(session);
         self.by_id.insert(id, slot);
         self.queue.entry(bucket).or_default().push(id);
         slot
     }
 
-    /// The session in a slot.
-    ///
-    /// # Panics
-    /// When there is none: connections and pending transactions hold slots of sessions that are.
     pub(crate) fn get(&self, slot: u32) -> &Session {
-        let session = self.slots.get(slot as usize).and_then(Option::as_ref);
-        session.expect("a slot is held only while its session is open")
+        self.slots.get(slot)
     }
 
-    /// As [`get`](Self::get).
     pub(crate) fn get_mut(&mut self, slot: u32) -> &mut Session {
-        let session = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
-        session.expect("a slot is held only while its session is open")
+        self.slots.get_mut(slot)
     }
 
     pub(crate) fn slot_of(&self, id: SessionId) -> Option<u32> {
@@ -217,10 +199,8 @@ impl Sessions {
 
     /// Forgets a session.
     pub(crate) fn remove(&mut self, slot: u32) {
-        let session = self.slots.get_mut(slot as usize).and_then(Option::take);
-        let session = session.expect("a session is removed once, when its closeSession is applied");
+        let session = self.slots.remove(slot);
         self.by_id.remove(&session.id);
-        self.free.push(slot);
     }
 
     fn bucket(&self, now: Duration, timeout: Duration) -> u64 {

@@ -122,7 +122,7 @@ const CONSISTENT: &str = "lists, places and numbers are changed together";
 
 impl Watches {
     /// How many there are.
-    pub(crate) fn summary(&self) -> WatchSummary {
+    pub(crate) const fn summary(&self) -> WatchSummary {
         self.summary
     }
 

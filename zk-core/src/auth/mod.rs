@@ -14,7 +14,7 @@ use core::net::IpAddr;
 
 use zk_proto::{Acl, Auth, ErrorCode, Id, Perms};
 
-use crate::AuthConfig;
+use crate::{AuthConfig, CoreConfig};
 
 /// Entries of one ACL, `auth` expanded. A longer one is answered with INVALIDACL.
 pub const ACL_ENTRIES_MAX: usize = 1_000;
@@ -68,11 +68,11 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    pub(crate) fn new(config: AuthConfig, skip_acl: bool, identities_max: usize) -> Self {
+    pub(crate) fn new(config: &CoreConfig) -> Self {
         Self {
-            config,
-            skip_acl,
-            identities_max,
+            config: config.auth.clone(),
+            skip_acl: config.skip_acl,
+            identities_max: config.identities_per_connection_max,
         }
     }
 
@@ -192,11 +192,18 @@ mod tests {
 
     fn policy() -> Policy {
         let super_digest = digest::identity(DigestAlgorithm::Sha1, b"root:secret");
-        let config = AuthConfig {
+        with(AuthConfig {
             super_digest: Some(super_digest),
             ..AuthConfig::default()
-        };
-        Policy::new(config, false, 8)
+        })
+    }
+
+    fn with(auth: AuthConfig) -> Policy {
+        Policy::new(&CoreConfig {
+            auth,
+            identities_per_connection_max: 8,
+            ..CoreConfig::default()
+        })
     }
 
     fn stranger() -> Identities {
@@ -338,11 +345,10 @@ mod tests {
 
     #[test]
     fn a_scheme_that_is_off_proves_and_grants_nothing() {
-        let config = AuthConfig {
+        let policy = with(AuthConfig {
             digest_enabled: false,
             ..AuthConfig::default()
-        };
-        let policy = Policy::new(config, false, 8);
+        });
         let mut who = stranger();
         assert!(!policy.authenticate(&mut who, &proof("digest", "a:1")));
         who.add(Id::new("digest", "a:h"));

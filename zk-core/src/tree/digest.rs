@@ -22,6 +22,22 @@ pub fn node_digest(path: &str, data: Option<&[u8]>, stat: &StatPersisted) -> u32
     }
 }
 
+/// The part of a node's digest that its path and data make; `None` of a node that counts 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ContentDigest(pub(super) Option<u32>);
+
+impl ContentDigest {
+    /// Of a node with this path and data.
+    pub(crate) fn of(path: &str, data: Option<&[u8]>) -> Self {
+        Self(is_counted(path).then(|| content_crc(path, data)))
+    }
+
+    /// The digest of the node with this stat.
+    pub(crate) fn with(self, stat: &StatPersisted) -> u32 {
+        self.0.map_or(0, |crc| finish(crc, stat))
+    }
+}
+
 /// Whether the node at `path` is part of the digest.
 pub(super) fn is_counted(path: &str) -> bool {
     !path.starts_with("/zookeeper/")

@@ -36,6 +36,7 @@ use lookup::{Lookup, Place};
 use node::{NAME_BYTES_MAX, NodeArena, Record};
 
 pub use apply::{Applied, Change, ChangeKind, Outcome};
+pub(crate) use digest::ContentDigest;
 pub use digest::node_digest;
 pub use load::{Loader, Recovered, RecoveryError, Replay};
 pub use quota::{Quota, QuotaFigures};

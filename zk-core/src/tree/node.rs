@@ -7,7 +7,7 @@ use zk_proto::{Stat, StatPersisted};
 
 use super::acl::AclId;
 use super::arena::{Arena, NIL, Pages};
-use super::digest;
+use super::digest::{self, ContentDigest};
 
 /// Records in a page: with the count of its references a page is an allocation of 4 KiB.
 pub(super) const NODE_PAGE: usize = 36;
@@ -121,11 +121,11 @@ impl Record {
     }
 
     pub(super) fn digest(&self) -> u32 {
-        if self.bits & COUNTED == 0 {
-            0
-        } else {
-            digest::finish(self.content_crc, &self.stat)
-        }
+        self.content_digest().with(&self.stat)
+    }
+
+    pub(super) fn content_digest(&self) -> ContentDigest {
+        ContentDigest((self.bits & COUNTED != 0).then_some(self.content_crc))
     }
 
     /// The stat as clients see it (`DataNode.copyStat`): the cversion counts creations and deletions,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use zk_proto::{Acl, EphemeralOwner, SessionId, Stat, StatPersisted, Zxid};
 
 use super::arena::NIL;
+use super::digest::ContentDigest;
 use super::node::{self, Record};
 use super::{ROOT, Tree};
 
@@ -200,6 +201,11 @@ impl<'a> Node<'a> {
     #[must_use]
     pub fn owner(&self) -> EphemeralOwner {
         self.tree.owner(self.id)
+    }
+
+    /// The part of its digest that the stat does not change.
+    pub(crate) fn content_digest(&self) -> ContentDigest {
+        self.record.content_digest()
     }
 
     /// Its share of the tree's digest.
