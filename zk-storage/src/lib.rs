@@ -19,12 +19,14 @@ mod names;
 mod recover;
 mod snapshot;
 mod storage;
+mod stream;
 
 pub use error::{IoError, IoOp, LogError, OpenError, RecoverError, RestoreError, SnapshotError};
-pub use fs::{DirEntry, File, FileSystem, OpenMode, RealFileSystem, memory};
+pub use fs::{DirEntry, File, FileSystem, OpenMode, RealFileSystem, SECTOR_BYTES, memory};
 pub use log::{LogWriter, TxnLogItem, TxnLogReader};
 pub use recover::{RecoveredFrom, RecoveryReport, Restore, SkippedSnapshot, TornTail};
 pub use snapshot::{
-    SnapshotFile, SnapshotPart, SnapshotReader, SnapshotSource, SnapshotTrailer, Snapshots,
+    SnapshotFile, SnapshotPart, SnapshotReadError, SnapshotSource, SnapshotTrailer, Snapshots,
+    read_snapshot,
 };
 pub use storage::{Recovered, Storage, StorageConfig};

@@ -1,10 +1,43 @@
 //! Reading the state back.
+//!
+//! The newest snapshot that is whole is read, then the logs from the one that holds the transaction
+//! after it. All transactions have to be there: each is the next, or the first of a newer epoch.
+//!
+//! What is unreadable is judged by where it stands:
+//!
+//! | where | what it is | then |
+//! |---|---|---|
+//! | the newest log, before the [mark](crate::log::mark) | damage: it was acknowledged | refused |
+//! | the newest log, shape of a [tear](crate::log::scan), nothing whole beyond one batch | torn | cut off |
+//! | the newest log, otherwise | damage | refused |
+//! | an older log, and the next begins with the very transaction that is missing | an older tear | skipped |
+//! | an older log, shape of a tear at its very end, and the next opens a newer epoch | an older tear | skipped |
+//! | an older log, otherwise | damage | refused |
+//!
+//! A newest log without any whole entry is one that a crash interrupted at its first batch; it is
+//! judged likewise and removed. Nothing is skipped within a log in order to read on behind it: bytes
+//! that look like an entry there may be a client's data.
+//!
+//! Files are changed only after everything was read and accepted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
 
-use crate::{RestoreError, SnapshotTrailer};
+use crate::error::Context;
+use crate::log::mark::{Mark, MarkFile};
+use crate::log::scan::{Entry, Found, LogScanner, Unreadable};
+use crate::log::{BATCH_BYTES_MAX, decode_record, follows};
+use crate::names::DataFile;
+use crate::snapshot::{SnapshotReadError, check_ending, read_snapshot};
+use crate::storage::Directories;
+use crate::{
+    IoError, IoOp, OpenMode, RecoverError, RestoreError, SnapshotPart, SnapshotTrailer, names,
+};
+
+/// Snapshots that are tried before giving up, as in Apache's server (`FileSnap`, 3.9.5).
+const SNAPSHOTS_TRIED_MAX: usize = 100;
 
 /// Takes the state as it is read back. The order is `begin`, sessions, ACLs, znodes in pre-order,
 /// `snapshot_done`, transactions in the order of their zxids. When a snapshot turns out to be
@@ -99,4 +132,438 @@ pub struct TornTail {
     pub offset: u64,
     /// Bytes from there to the last that is not zero.
     pub bytes: u64,
+}
+
+/// Reads everything back and makes the directories ready to be appended to.
+pub(crate) fn recover(
+    dirs: &Directories,
+    into: &mut impl Restore,
+) -> Result<(RecoveryReport, MarkFile), RecoverError> {
+    let fs = &*dirs.fs;
+    let snapshots = names::list_snapshots(fs, &dirs.snap_dir)?;
+    let mut logs = names::list_logs(fs, &dirs.log_dir)?;
+    let (from, base, skipped) = restore_snapshot(dirs, snapshots, &logs, into)?;
+    let (mark_file, mark) = MarkFile::open(fs, &dirs.log_dir)?;
+    // What the snapshot holds needs no log.
+    let mark = mark.filter(|mark| mark.zxid > base);
+
+    let mut replay = Replay {
+        into,
+        base,
+        last: base,
+        txns: 0,
+    };
+    // Without a snapshot every log is needed.
+    let oldest_needed = logs.iter().rposition(|log| log.zxid <= base.next());
+    logs.drain(..oldest_needed.unwrap_or(0));
+    let unfinished = take_unfinished(dirs, &mut logs, mark)?;
+    let mut end = None;
+    for (index, log) in logs.iter().enumerate() {
+        end = Some(read_log(dirs, log, logs.get(index + 1), mark, &mut replay)?);
+    }
+    let (last, txns) = (replay.last, replay.txns);
+    if let Some(mark) = mark
+        && mark.zxid > last
+        && logs.last().is_none_or(|newest| newest.zxid <= mark.log)
+    {
+        return Err(RecoverError::Lost {
+            flushed: mark.zxid,
+            last,
+            path: mark_file.path().to_owned(),
+        });
+    }
+
+    let mut torn = unfinished.first().and_then(|log| log.torn.clone());
+    for log in unfinished {
+        dirs.remove(&log.path)?;
+        dirs.sync_log_dir()?;
+    }
+    if let (Some(newest), Some(end)) = (logs.last(), end) {
+        cut(dirs, newest, end.offset)?;
+        torn = torn.or(end.torn);
+    }
+    remove_partial_snapshots(dirs)?;
+    let from = trust_if_initialized(dirs, from)?;
+    let report = RecoveryReport {
+        from,
+        last_zxid: last,
+        txns,
+        skipped,
+        torn,
+    };
+    Ok((report, mark_file))
+}
+
+type Base = (RecoveredFrom, Zxid, Vec<SkippedSnapshot>);
+
+fn restore_snapshot(
+    dirs: &Directories,
+    snapshots: Vec<DataFile>,
+    logs: &[DataFile],
+    into: &mut impl Restore,
+) -> Result<Base, RecoverError> {
+    let mut skipped: Vec<SkippedSnapshot> = Vec::new();
+    for snapshot in snapshots.into_iter().rev().take(SNAPSHOTS_TRIED_MAX) {
+        into.begin();
+        match try_snapshot(dirs, &snapshot, into) {
+            Ok(()) => {
+                let from = RecoveredFrom::Snapshot {
+                    path: snapshot.path,
+                    zxid: snapshot.zxid,
+                    bytes: snapshot.bytes,
+                };
+                return Ok((from, snapshot.zxid, skipped));
+            }
+            Err(error) => {
+                let (path, reason) = (snapshot.path, error.to_string());
+                tracing::warn!(
+                    "snapshot {} cannot be read, an older one is tried: {reason}",
+                    path.display()
+                );
+                skipped.push(SkippedSnapshot { path, reason });
+            }
+        }
+    }
+    if let Some(newest) = skipped.into_iter().next() {
+        return Err(RecoverError::NoValidSnapshot {
+            newest: newest.path,
+            reason: newest.reason,
+        });
+    }
+    into.begin();
+    match logs.first() {
+        Some(log) if !dirs.config.snapshot_trust_empty => Err(RecoverError::NoSnapshot {
+            log: log.path.clone(),
+        }),
+        Some(_) => {
+            tracing::warn!("there is no snapshot: the logs are applied to an empty tree");
+            Ok((RecoveredFrom::Empty, Zxid::ZERO, Vec::new()))
+        }
+        None if dirs.config.db_autocreate => Ok((RecoveredFrom::Empty, Zxid::ZERO, Vec::new())),
+        None => Ok((RecoveredFrom::Unexpected, Zxid::ZERO, Vec::new())),
+    }
+}
+
+fn try_snapshot(
+    dirs: &Directories,
+    snapshot: &DataFile,
+    into: &mut impl Restore,
+) -> Result<(), SnapshotReadError> {
+    let invalid = |what: String| SnapshotReadError::Invalid {
+        offset: snapshot.bytes,
+        what,
+    };
+    if snapshot
+        .path
+        .extension()
+        .is_none_or(|end| end != "gz" && end != "snappy")
+        && !check_ending(&*dirs.fs, &snapshot.path, snapshot.bytes)?
+    {
+        return Err(invalid("the file was not written to its end".to_owned()));
+    }
+    let trailer = read_snapshot(&*dirs.fs, &snapshot.path, |_, part| match part {
+        SnapshotPart::Session(session) => into.session(session),
+        SnapshotPart::Acl(id, acl) => into.acl(id, acl),
+        SnapshotPart::Node(node) => into.node(node),
+    })?;
+    if let Some(last) = trailer.last_zxid.filter(|&last| last < snapshot.zxid) {
+        return Err(invalid(format!(
+            "its content ends at {last}, its name says {}",
+            snapshot.zxid
+        )));
+    }
+    into.snapshot_done(snapshot.zxid, trailer)
+        .map_err(|source| SnapshotReadError::Refused {
+            offset: snapshot.bytes,
+            source,
+        })
+}
+
+/// A log whose first batch a crash interrupted.
+struct Unfinished {
+    path: PathBuf,
+    torn: Option<TornTail>,
+}
+
+/// Takes the newest logs that hold no whole entry off the list.
+fn take_unfinished(
+    dirs: &Directories,
+    logs: &mut Vec<DataFile>,
+    mark: Option<Mark>,
+) -> Result<Vec<Unfinished>, RecoverError> {
+    let mut unfinished = Vec::new();
+    while let Some(log) = logs.last() {
+        let mut scanner = LogScanner::open(&*dirs.fs, &log.path, Some(log.zxid))?;
+        let mut found = scanner.next()?;
+        if matches!(found, Some(Found::Header(_))) {
+            found = scanner.next()?;
+        }
+        let end = match found {
+            Some(Found::Unreadable(unreadable)) => {
+                newest_end(log, mark, Some(unreadable), 0, &mut scanner)?
+            }
+            Some(Found::End { offset, .. }) => newest_end(log, mark, None, offset, &mut scanner)?,
+            Some(Found::Entry(_) | Found::Header(_)) | None => break,
+        };
+        tracing::warn!(
+            "txn log {} holds no transaction and is removed",
+            log.path.display()
+        );
+        unfinished.push(Unfinished {
+            path: log.path.clone(),
+            torn: end.torn,
+        });
+        logs.pop();
+    }
+    Ok(unfinished)
+}
+
+/// Where a log ends.
+struct LogEnd {
+    offset: u64,
+    torn: Option<TornTail>,
+}
+
+/// Applies one log.
+fn read_log<R: Restore>(
+    dirs: &Directories,
+    log: &DataFile,
+    next: Option<&DataFile>,
+    mark: Option<Mark>,
+    replay: &mut Replay<'_, R>,
+) -> Result<LogEnd, RecoverError> {
+    let mut scanner = LogScanner::open(&*dirs.fs, &log.path, Some(log.zxid))?;
+    // Before the first entry: the one before the log's name.
+    let mut last_here = Zxid(log.zxid.0.wrapping_sub(1));
+    let mut offset = 0;
+    loop {
+        let unreadable = match scanner.next()? {
+            Some(Found::Header(_)) => continue,
+            Some(Found::Entry(entry)) => {
+                last_here = replay.entry(log, &entry)?;
+                offset = entry.end();
+                continue;
+            }
+            Some(Found::Unreadable(unreadable)) => Some(unreadable),
+            Some(Found::End { .. }) | None => None,
+        };
+        let Some(next) = next else {
+            return newest_end(log, mark, unreadable, offset, &mut scanner);
+        };
+        if let Some(unreadable) = unreadable {
+            older_end(log, next, last_here, &unreadable, &mut scanner)?;
+        }
+        return Ok(LogEnd { offset, torn: None });
+    }
+}
+
+/// Judges the end of the newest log: `unreadable` or, without it, zeros, behind `offset`.
+fn newest_end(
+    log: &DataFile,
+    mark: Option<Mark>,
+    unreadable: Option<Unreadable>,
+    offset: u64,
+    scanner: &mut LogScanner,
+) -> Result<LogEnd, RecoverError> {
+    let offset = unreadable.as_ref().map_or(offset, |found| found.offset);
+    let what = unreadable
+        .as_ref()
+        .map_or("the log ends", |found| found.what);
+    if let Some(mark) = mark.filter(|mark| mark.log == log.zxid && offset < mark.offset) {
+        let what = format!(
+            "{what}, but everything up to offset {} and transaction {} was acknowledged",
+            mark.offset, mark.zxid
+        );
+        return Err(damaged(log, offset, what));
+    }
+    let Some(unreadable) = unreadable else {
+        return Ok(LogEnd { offset, torn: None });
+    };
+    if !unreadable.is_tear {
+        let what = format!("{what}, and no crash while writing leaves that");
+        return Err(damaged(log, offset, what));
+    }
+    let rest = Rest::of(&unreadable, scanner)?;
+    if rest
+        .last_entry
+        .is_some_and(|end| end - offset > BATCH_BYTES_MAX)
+    {
+        let what = format!(
+            "{what}, and whole transactions follow beyond the {BATCH_BYTES_MAX} bytes that are              written at once"
+        );
+        return Err(damaged(log, offset, what));
+    }
+    let bytes = rest.end - offset;
+    tracing::warn!(
+        "txn log {} ends with a batch that a crash interrupted: {bytes} bytes from offset          {offset} are cut off",
+        log.path.display()
+    );
+    Ok(LogEnd {
+        offset,
+        torn: Some(TornTail {
+            path: log.path.clone(),
+            offset,
+            bytes,
+        }),
+    })
+}
+
+/// Judges something unreadable in a log that others follow. Apache's server leaves a torn tail where
+/// it is and goes on in another file.
+fn older_end(
+    log: &DataFile,
+    next: &DataFile,
+    last: Zxid,
+    unreadable: &Unreadable,
+    scanner: &mut LogScanner,
+) -> Result<(), RecoverError> {
+    let mut is_at_end = || Ok::<_, IoError>(Rest::of(unreadable, scanner)?.last_entry.is_none());
+    let is_superseded = next.zxid == last.next();
+    if is_superseded || (follows(last, next.zxid) && unreadable.is_tear && is_at_end()?) {
+        tracing::warn!(
+            "txn log {} ends with an unreadable entry at offset {}; {} goes on from there",
+            log.path.display(),
+            unreadable.offset,
+            next.path.display()
+        );
+        return Ok(());
+    }
+    let what = format!(
+        "{}, and {} does not go on with the transaction after {last}",
+        unreadable.what,
+        next.path.display()
+    );
+    Err(damaged(log, unreadable.offset, what))
+}
+
+fn damaged(log: &DataFile, offset: u64, what: String) -> RecoverError {
+    RecoverError::Damaged {
+        path: log.path.clone(),
+        offset,
+        what,
+    }
+}
+
+/// What stands behind something unreadable.
+struct Rest {
+    /// Where the last whole entry ends.
+    last_entry: Option<u64>,
+    /// Where the last byte ends that is not zero.
+    end: u64,
+}
+
+impl Rest {
+    fn of(unreadable: &Unreadable, scanner: &mut LogScanner) -> Result<Self, IoError> {
+        let mut rest = Self {
+            last_entry: None,
+            end: unreadable.offset + unreadable.bytes,
+        };
+        while let Some(found) = scanner.next()? {
+            match found {
+                Found::Entry(entry) => {
+                    rest.last_entry = Some(entry.end());
+                    rest.end = entry.end();
+                }
+                Found::Unreadable(unreadable) => rest.end = unreadable.offset + unreadable.bytes,
+                Found::Header(_) | Found::End { .. } => {}
+            }
+        }
+        Ok(rest)
+    }
+}
+
+struct Replay<'a, R> {
+    into: &'a mut R,
+    /// The snapshot's transaction: those up to it are in it.
+    base: Zxid,
+    /// The newest transaction applied.
+    last: Zxid,
+    txns: u64,
+}
+
+impl<R: Restore> Replay<'_, R> {
+    /// Applies an entry if it is newer than the snapshot. Returns its zxid.
+    fn entry(&mut self, log: &DataFile, entry: &Entry) -> Result<Zxid, RecoverError> {
+        if let Some(zxid) = entry.zxid().filter(|&zxid| zxid <= self.base) {
+            return Ok(zxid);
+        }
+        let record = self.decode(log, entry.offset, &entry.body)?;
+        let zxid = record.header.zxid;
+        if !follows(self.last, zxid) {
+            return Err(RecoverError::Gap {
+                after: self.last,
+                next: zxid,
+                path: log.path.clone(),
+            });
+        }
+        self.into
+            .txn(&record)
+            .map_err(|source| RecoverError::Refused {
+                path: log.path.clone(),
+                offset: entry.offset,
+                zxid,
+                source,
+            })?;
+        self.last = zxid;
+        self.txns += 1;
+        Ok(zxid)
+    }
+
+    fn decode(&self, log: &DataFile, offset: u64, body: &Bytes) -> Result<TxnRecord, RecoverError> {
+        decode_record(body).map_err(|source| RecoverError::Undecodable {
+            path: log.path.clone(),
+            offset,
+            source,
+        })
+    }
+}
+
+/// Cuts the newest log to its entries: a tail that was torn, and space that was allocated ahead.
+fn cut(dirs: &Directories, log: &DataFile, end: u64) -> Result<(), IoError> {
+    if log.bytes == end {
+        return Ok(());
+    }
+    let path = &log.path;
+    let file = dirs
+        .fs
+        .open(path, OpenMode::Write)
+        .context(IoOp::Open, path)?;
+    file.set_len(end).context(IoOp::SetLength, path)?;
+    file.sync_data().context(IoOp::Sync, path)
+}
+
+fn remove_partial_snapshots(dirs: &Directories) -> Result<(), IoError> {
+    let entries = dirs
+        .fs
+        .list(&dirs.snap_dir)
+        .context(IoOp::List, &dirs.snap_dir)?;
+    for entry in entries {
+        if names::is_partial(&entry.name) {
+            dirs.remove(&dirs.snap_dir.join(entry.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// An operator's file `initialize` says, once, that an empty database is meant to be. Apache's server
+/// looks for it in dataLogDir, its scripts make it in dataDir.
+fn trust_if_initialized(dirs: &Directories, from: RecoveredFrom) -> Result<RecoveredFrom, IoError> {
+    let mut is_initialized = false;
+    for dir in [&dirs.config.data_log_dir, &dirs.config.data_dir] {
+        is_initialized |= remove_if_there(dirs, dir)?;
+    }
+    Ok(match from {
+        RecoveredFrom::Unexpected if is_initialized => RecoveredFrom::Empty,
+        from => from,
+    })
+}
+
+fn remove_if_there(dirs: &Directories, dir: &Path) -> Result<bool, IoError> {
+    let path = dir.join(names::INITIALIZE);
+    let is_there = dirs.fs.exists(&path).context(IoOp::Exists, &path)?;
+    if is_there {
+        dirs.remove(&path)?;
+        dirs.sync_dir(dir)?;
+    }
+    Ok(is_there)
 }

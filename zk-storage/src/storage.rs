@@ -1,25 +1,31 @@
 //! The two directories of a server.
 
+use std::any::Any;
+use std::fmt;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{FileSystem, LogWriter, OpenError, RecoverError, RecoveryReport, Restore, Snapshots};
+use crate::error::Context;
+use crate::{
+    FileSystem, IoError, IoOp, LogWriter, OpenError, RecoverError, RecoveryReport, Restore,
+    Snapshots, names, recover,
+};
 
 /// Where and how to store. Names and defaults follow `zoo.cfg`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a key of zoo.cfg")]
 pub struct StorageConfig {
     /// `dataDir`: snapshots go to `version-2` in it.
     pub data_dir: PathBuf,
     /// `dataLogDir`: logs go to `version-2` in it. Usually the same as `data_dir`.
     pub data_log_dir: PathBuf,
-    /// `preAllocSize`, in bytes: how far a log is allocated ahead. Zero for not at all.
+    /// `preAllocSize`, in bytes: a log is allocated in steps of this. Zero for not at all.
     pub pre_alloc_bytes: u64,
     /// `txnLogSizeLimitInKb`, in bytes: a log beyond this length is followed by another.
     pub txn_log_size_limit_bytes: Option<NonZeroU64>,
     /// `forceSync`: whether a flush waits for the disk. Without it a power cut loses acknowledged
-    /// transactions.
+    /// transactions, and their loss is not noticed.
     pub force_sync: bool,
     /// `snapshot.trust.empty`: start from an empty tree when there are logs but no snapshot.
     pub snapshot_trust_empty: bool,
@@ -49,9 +55,11 @@ impl StorageConfig {
 
 /// The directories, owned by this process, not yet read.
 #[derive(Debug)]
-pub struct Storage {}
+pub struct Storage {
+    dirs: Arc<Directories>,
+}
 
-/// What [`Storage::recover`] gives out.
+/// What [`Storage::recover`] gives out. The directories stay locked until both handles are gone.
 #[derive(Debug)]
 pub struct Recovered {
     /// What was read.
@@ -64,19 +72,123 @@ pub struct Recovered {
 
 impl Storage {
     /// Takes the directories: makes them if allowed, locks them, and checks that logs and snapshots
-    /// are where the configuration says.
+    /// are where the configuration says (`FileTxnSnapLog`, 3.9.5).
     ///
     /// # Errors
     /// [`OpenError`]; nothing was changed then, but for directories and lock files.
-    pub fn open(_fs: Arc<dyn FileSystem>, _config: StorageConfig) -> Result<Self, OpenError> {
-        todo!()
+    pub fn open(fs: Arc<dyn FileSystem>, config: StorageConfig) -> Result<Self, OpenError> {
+        let snap_dir = config.data_dir.join(names::VERSION_DIR);
+        let log_dir = config.data_log_dir.join(names::VERSION_DIR);
+        let mut locks = vec![take(&*fs, &snap_dir, config.datadir_autocreate)?];
+        if log_dir != snap_dir {
+            locks.push(take(&*fs, &log_dir, config.datadir_autocreate)?);
+            check_not_mixed_up(&*fs, &snap_dir, &log_dir)?;
+        }
+        Ok(Self {
+            dirs: Arc::new(Directories {
+                fs,
+                config,
+                snap_dir,
+                log_dir,
+                has_snapshot: AtomicBool::new(false),
+                _locks: locks,
+            }),
+        })
     }
 
-    /// Reads the state back: the newest valid snapshot, then the logs from there.
+    /// Reads the state back: the newest valid snapshot, then the logs from there, as the module
+    /// [`recover`](crate::RecoveryReport) describes. Afterwards a torn tail is cut off, and what an
+    /// interrupted snapshot or an interrupted roll left is removed.
     ///
     /// # Errors
-    /// [`RecoverError`] when what was acknowledged cannot be read whole. The files stay as they are.
-    pub fn recover(self, _into: &mut impl Restore) -> Result<Recovered, RecoverError> {
-        todo!()
+    /// [`RecoverError`] when something that may have been acknowledged cannot be read. The files
+    /// are as they were, unless the error came from the file system.
+    pub fn recover(self, into: &mut impl Restore) -> Result<Recovered, RecoverError> {
+        let (report, mark) = recover::recover(&self.dirs, into)?;
+        Ok(Recovered {
+            log: LogWriter::new(Arc::clone(&self.dirs), mark, report.last_zxid),
+            snapshots: Snapshots::new(self.dirs, &report),
+            report,
+        })
+    }
+}
+
+fn take(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    may_create: bool,
+) -> Result<Box<dyn Any + Send + Sync>, OpenError> {
+    if !fs.exists(dir).context(IoOp::Exists, dir)? {
+        if !may_create {
+            return Err(OpenError::Missing {
+                path: dir.to_owned(),
+            });
+        }
+        fs.create_dir_all(dir).context(IoOp::CreateDir, dir)?;
+    }
+    let path = dir.join(names::LOCK);
+    fs.lock(&path)
+        .context(IoOp::Lock, &path)?
+        .ok_or(OpenError::Locked { path })
+}
+
+fn check_not_mixed_up(
+    fs: &dyn FileSystem,
+    snap_dir: &Path,
+    log_dir: &Path,
+) -> Result<(), OpenError> {
+    let find = |dir: &Path, is_wrong: fn(&str) -> bool| {
+        let entries = fs.list(dir).context(IoOp::List, dir)?;
+        let wrong = entries.into_iter().find(|entry| is_wrong(&entry.name));
+        Ok::<_, IoError>(wrong.map(|entry| dir.join(entry.name)))
+    };
+    if let Some(path) = find(log_dir, names::is_snapshot)? {
+        return Err(OpenError::SnapshotInLogDir { path });
+    }
+    if let Some(path) = find(snap_dir, names::is_log)? {
+        return Err(OpenError::LogInSnapshotDir { path });
+    }
+    Ok(())
+}
+
+/// What the log's and the snapshots' handles share.
+pub(crate) struct Directories {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) config: StorageConfig,
+    pub(crate) snap_dir: PathBuf,
+    pub(crate) log_dir: PathBuf,
+    has_snapshot: AtomicBool,
+    _locks: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl Directories {
+    /// Whether a start would find a snapshot.
+    pub(crate) fn has_snapshot(&self) -> bool {
+        self.has_snapshot.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn snapshot_exists(&self) {
+        self.has_snapshot.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), IoError> {
+        self.fs.remove(path).context(IoOp::Remove, path)
+    }
+
+    pub(crate) fn sync_dir(&self, dir: &Path) -> Result<(), IoError> {
+        self.fs.sync_dir(dir).context(IoOp::SyncDir, dir)
+    }
+
+    pub(crate) fn sync_log_dir(&self) -> Result<(), IoError> {
+        self.sync_dir(&self.log_dir)
+    }
+}
+
+impl fmt::Debug for Directories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directories")
+            .field("snap_dir", &self.snap_dir)
+            .field("log_dir", &self.log_dir)
+            .finish_non_exhaustive()
     }
 }

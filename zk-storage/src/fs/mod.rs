@@ -10,6 +10,9 @@ use std::path::Path;
 
 pub use real::RealFileSystem;
 
+/// What a disk writes in one piece, or a part of it.
+pub const SECTOR_BYTES: usize = 512;
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {

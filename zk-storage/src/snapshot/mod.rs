@@ -1,9 +1,10 @@
-//! Snapshots.
+//! Snapshots: files named `snapshot.HEX` after the newest transaction in them.
 
 mod reader;
 mod writer;
 
-pub use reader::{SnapshotPart, SnapshotReader};
+pub(crate) use reader::check_ending;
+pub use reader::{SnapshotPart, SnapshotReadError, read_snapshot};
 pub use writer::{SnapshotFile, SnapshotSource, Snapshots};
 
 use zk_proto::{TxnDigest, Zxid};
@@ -14,6 +15,16 @@ pub struct SnapshotTrailer {
     /// The tree's digest, and the transaction after which it holds: the snapshot's own, or a later
     /// one for a snapshot that was taken while transactions were applied.
     pub digest: Option<(Zxid, TxnDigest)>,
-    /// The newest transaction that had been applied when the snapshot was finished.
+    /// The newest transaction that had been applied when the snapshot was finished. Written by 3.9
+    /// and later.
     pub last_zxid: Option<Zxid>,
 }
+
+/// Ends the list of znodes, and every seal.
+const END_PATH: &str = "/";
+/// A seal: long Adler-32, string "/".
+const SEAL_BYTES: u64 = 13;
+/// Long zxid, int digest version, long digest.
+const DIGEST_BYTES: u64 = 20;
+/// Long zxid.
+const ZXID_BYTES: u64 = 8;

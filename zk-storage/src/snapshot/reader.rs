@@ -2,14 +2,23 @@
 
 use std::path::Path;
 
-use zk_proto::{Acl, SnapshotNode, SnapshotSession};
+use zk_proto::{
+    Acl, DecodeError, Reader, Record, SnapshotHeader, SnapshotNode, SnapshotSession, StatPersisted,
+    TxnDigest, Zxid,
+};
 
-use super::SnapshotTrailer;
-use crate::{FileSystem, IoError};
+use super::{DIGEST_BYTES, END_PATH, SEAL_BYTES, SnapshotTrailer, ZXID_BYTES};
+use crate::error::Context;
+use crate::stream::ByteStream;
+use crate::{FileSystem, IoError, IoOp, OpenMode, RestoreError};
 
-/// Reads one snapshot file from its start.
-#[derive(Debug)]
-pub struct SnapshotReader {}
+/// What every finished snapshot ends with: the string "/".
+const ENDING: [u8; 5] = [0, 0, 0, 1, b'/'];
+/// The shortest file that is looked at, as in Apache's server (`SnapStream`, 3.9.5).
+const FILE_BYTES_MIN: u64 = 10;
+
+/// Int perms and two empty strings.
+const ACL_BYTES_MIN: usize = 12;
 
 /// What stands in a snapshot, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,16 +29,234 @@ pub enum SnapshotPart<'a> {
     Acl(i64, Vec<Acl>),
     /// A znode.
     Node(SnapshotNode<'a>),
-    /// The end; every checksum matches.
-    End(SnapshotTrailer),
 }
 
-impl SnapshotReader {
-    /// Opens a snapshot.
-    ///
-    /// # Errors
-    /// [`IoError`].
-    pub fn open(_fs: &dyn FileSystem, _path: &Path) -> Result<Self, IoError> {
-        todo!()
+/// Why a file is no whole snapshot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotReadError {
+    /// The bytes are not those of a snapshot.
+    #[error("offset {offset}: {what}")]
+    Invalid {
+        /// Where.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The file is compressed, which is not supported.
+    #[error("compressed snapshots are not supported")]
+    Compressed,
+    /// A part was refused.
+    #[error("offset {offset}: {source}")]
+    Refused {
+        /// Where it starts.
+        offset: u64,
+        /// Why.
+        source: RestoreError,
+    },
+    /// The file system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Reads a snapshot to its end, shows every part with its offset, and checks every checksum. What
+/// `visit` was shown is known to be right only when this returns.
+///
+/// # Errors
+/// [`SnapshotReadError`]; what was shown before it is not to be used.
+pub fn read_snapshot(
+    fs: &dyn FileSystem,
+    path: &Path,
+    visit: impl FnMut(u64, SnapshotPart<'_>) -> Result<(), RestoreError>,
+) -> Result<SnapshotTrailer, SnapshotReadError> {
+    if path
+        .extension()
+        .is_some_and(|end| end == "gz" || end == "snappy")
+    {
+        return Err(SnapshotReadError::Compressed);
+    }
+    let mut parser = Parser {
+        stream: ByteStream::open(fs, path, true)?,
+        visit,
+    };
+    parser.body()?;
+    parser.trailer()
+}
+
+/// Whether a file looks like a finished snapshot: the quick check of `SnapStream`, 3.9.5.
+pub(crate) fn check_ending(fs: &dyn FileSystem, path: &Path, bytes: u64) -> Result<bool, IoError> {
+    if bytes < FILE_BYTES_MIN {
+        return Ok(false);
+    }
+    let file = fs.open(path, OpenMode::Read).context(IoOp::Open, path)?;
+    let mut ending = [0; ENDING.len()];
+    file.read_at(&mut ending, bytes - ENDING.len() as u64)
+        .context(IoOp::Read, path)?;
+    Ok(ending == ENDING)
+}
+
+struct Parser<V> {
+    stream: ByteStream,
+    visit: V,
+}
+
+impl<V: FnMut(u64, SnapshotPart<'_>) -> Result<(), RestoreError>> Parser<V> {
+    fn body(&mut self) -> Result<(), SnapshotReadError> {
+        self.value(SnapshotHeader::decode)?;
+        for _ in 0..self.value(|reader| reader.i32())? {
+            let offset = self.stream.offset();
+            let session = self.value(SnapshotSession::decode)?;
+            self.show(offset, SnapshotPart::Session(session))?;
+        }
+        for _ in 0..self.value(|reader| reader.i32())? {
+            let offset = self.stream.offset();
+            let (id, acl) = self.value(|reader| {
+                let id = reader.i64()?;
+                let acl = reader.vec(ACL_BYTES_MIN, Acl::decode)?;
+                Ok((id, acl))
+            })?;
+            self.show(offset, SnapshotPart::Acl(id, acl))?;
+        }
+        self.nodes()?;
+        self.seal()
+    }
+
+    /// The nodes, window by window: one value at a time would touch the window's reference count
+    /// for every node.
+    fn nodes(&mut self) -> Result<(), SnapshotReadError> {
+        loop {
+            let window = self.stream.window().clone();
+            let start = self.stream.offset();
+            let mut reader = Reader::new(&window);
+            let (consumed, error) = loop {
+                let consumed = reader.position();
+                let offset = start + consumed as u64;
+                match SnapshotNode::decode(&mut reader) {
+                    Ok(Some(node)) => self.show(offset, SnapshotPart::Node(node))?,
+                    Ok(None) => {
+                        self.stream.advance(reader.position());
+                        return Ok(());
+                    }
+                    Err(error) => break (consumed, error),
+                }
+            };
+            self.stream.advance(consumed);
+            drop(window);
+            match error {
+                DecodeError::Truncated { needed, left, .. } => self.more(needed, left, &error)?,
+                DecodeError::BadString => self.node_of_java()?,
+                error => return Err(self.invalid(&error)),
+            }
+        }
+    }
+
+    /// A node whose path holds characters as Java's surrogate pairs: rare, so copied.
+    fn node_of_java(&mut self) -> Result<(), SnapshotReadError> {
+        let offset = self.stream.offset();
+        let (path, data, acl, stat) = self.value(|reader| {
+            Ok((
+                reader.string()?,
+                reader.buffer()?,
+                reader.i64()?,
+                StatPersisted::decode(reader)?,
+            ))
+        })?;
+        let node = SnapshotNode {
+            path: &path,
+            data: data.as_deref(),
+            acl,
+            stat,
+        };
+        self.show(offset, SnapshotPart::Node(node))
+    }
+
+    /// What follows the body is known by its length: a digest, a zxid, both or nothing.
+    fn trailer(&mut self) -> Result<SnapshotTrailer, SnapshotReadError> {
+        const DIGEST: u64 = DIGEST_BYTES + SEAL_BYTES;
+        const ZXID: u64 = ZXID_BYTES + SEAL_BYTES;
+        const BOTH: u64 = DIGEST + ZXID;
+        let (has_digest, has_zxid) = match self.stream.left() {
+            0 => (false, false),
+            DIGEST => (true, false),
+            ZXID => (false, true),
+            BOTH => (true, true),
+            left => {
+                return Err(self.invalid(&format_args!("{left} bytes follow the body")));
+            }
+        };
+        let mut trailer = SnapshotTrailer::default();
+        if has_digest {
+            let (zxid, digest) =
+                self.value(|reader| Ok((Zxid(reader.i64()?), TxnDigest::decode(reader)?)))?;
+            // Zero stands for a digest that was not kept.
+            trailer.digest = (zxid != Zxid::ZERO).then_some((zxid, digest));
+            self.seal()?;
+        }
+        if has_zxid {
+            trailer.last_zxid = Some(Zxid(self.value(|reader| reader.i64())?));
+            self.seal()?;
+        }
+        Ok(trailer)
+    }
+
+    fn seal(&mut self) -> Result<(), SnapshotReadError> {
+        let computed = u64::from(self.stream.checksum());
+        let (seen, end) = self.value(|reader| Ok((reader.i64()?, reader.string()?)))?;
+        let seen = u64::from_ne_bytes(seen.to_ne_bytes());
+        if seen != computed || end != END_PATH {
+            return Err(self.invalid(&DecodeError::BadChecksum {
+                what: "snapshot",
+                seen,
+                computed,
+            }));
+        }
+        Ok(())
+    }
+
+    fn value<T>(
+        &mut self,
+        decode: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+    ) -> Result<T, SnapshotReadError> {
+        loop {
+            let mut reader = Reader::new(self.stream.window());
+            match decode(&mut reader) {
+                Ok(value) => {
+                    let consumed = reader.position();
+                    self.stream.advance(consumed);
+                    return Ok(value);
+                }
+                Err(error @ DecodeError::Truncated { needed, left, .. }) => {
+                    self.more(needed, left, &error)?;
+                }
+                Err(error) => return Err(self.invalid(&error)),
+            }
+        }
+    }
+
+    /// Lengthens the window for a field that needs more bytes than the window has left.
+    fn more(
+        &mut self,
+        needed: usize,
+        left: usize,
+        error: &DecodeError,
+    ) -> Result<(), SnapshotReadError> {
+        let missing = needed.saturating_sub(left);
+        let window = self.stream.window().len();
+        let needed = window.saturating_add(missing.max(1));
+        if needed as u64 > self.stream.left() || !self.stream.fill(needed)? {
+            return Err(self.invalid(error));
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, offset: u64, part: SnapshotPart<'_>) -> Result<(), SnapshotReadError> {
+        (self.visit)(offset, part).map_err(|source| SnapshotReadError::Refused { offset, source })
+    }
+
+    fn invalid(&self, what: &dyn std::fmt::Display) -> SnapshotReadError {
+        SnapshotReadError::Invalid {
+            offset: self.stream.offset(),
+            what: what.to_string(),
+        }
     }
 }

@@ -2,11 +2,26 @@
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnDigest, Zxid};
+use zk_proto::{
+    Acl, Record, SnapshotHeader, SnapshotNode, SnapshotSession, TxnDigest, Writer, Zxid,
+};
 
-use crate::{IoError, SnapshotError};
+use super::{END_PATH, SnapshotReadError, SnapshotTrailer, check_ending};
+use crate::error::Context;
+use crate::names::DataFile;
+use crate::recover::{RecoveredFrom, RecoveryReport};
+use crate::storage::Directories;
+use crate::stream::{SUM_OF_NOTHING, extend_sum};
+use crate::{File, IoError, IoOp, OpenMode, SnapshotError, names, read_snapshot};
+
+/// Bytes that are encoded before they are written.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes that are written before they are synced, so that a log on the same disk does not wait for
+/// all of a snapshot.
+const SYNC_BYTES: u64 = 16 << 20;
 
 /// A state at one zxid, as a snapshot takes it.
 pub trait SnapshotSource {
@@ -34,30 +49,183 @@ pub struct SnapshotFile {
 
 /// Writes and purges snapshots. It may live in another thread than the log.
 #[derive(Debug)]
-pub struct Snapshots {}
+pub struct Snapshots {
+    dirs: Arc<Directories>,
+    /// The newest snapshot that was read whole in this process; none is removed from it on.
+    verified: Option<Zxid>,
+}
 
 impl Snapshots {
-    /// Writes a snapshot: under a temporary name, synced, read back, then renamed, and the
-    /// directory synced. `digest` is the tree's, if it is kept.
-    ///
-    /// # Errors
-    /// [`SnapshotError`]; the temporary file is removed if it can be.
-    pub fn write(
-        &mut self,
-        _source: &dyn SnapshotSource,
-        _zxid: Zxid,
-        _digest: Option<TxnDigest>,
-    ) -> Result<SnapshotFile, SnapshotError> {
-        todo!()
+    pub(crate) fn new(dirs: Arc<Directories>, report: &RecoveryReport) -> Self {
+        let verified = match &report.from {
+            RecoveredFrom::Snapshot { zxid, .. } => Some(*zxid),
+            RecoveredFrom::Empty | RecoveredFrom::Unexpected => None,
+        };
+        if verified.is_some() {
+            dirs.snapshot_exists();
+        }
+        Self { dirs, verified }
     }
 
-    /// Removes all snapshots but the newest `retain`, and all logs that none of those needs.
-    /// Returns the removed files.
+    /// Writes a snapshot that holds all transactions up to `zxid` and nothing else: under a
+    /// temporary name, synced, read back, then renamed, and the directory synced. `digest` is the
+    /// tree's, if it is kept. Servers of 3.8 and 3.9 read it; those of 3.8 leave the last trailer
+    /// alone.
     ///
     /// # Errors
-    /// [`IoError`]; what is left is as good as before.
-    pub fn purge(&mut self, _retain: NonZeroUsize) -> Result<Vec<PathBuf>, IoError> {
-        todo!()
+    /// [`SnapshotError`]. The temporary file is removed if it can be, and by the next start
+    /// otherwise; writing may be tried again.
+    pub fn write(
+        &mut self,
+        source: &dyn SnapshotSource,
+        zxid: Zxid,
+        digest: Option<TxnDigest>,
+    ) -> Result<SnapshotFile, SnapshotError> {
+        let partial = self.dirs.snap_dir.join(names::partial(zxid));
+        let result = self.write_partial(&partial, source, zxid, digest);
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                if let Err(left) = self.dirs.remove(&partial) {
+                    tracing::warn!("an unfinished snapshot is left: {left}");
+                }
+                return Err(error);
+            }
+        };
+        let path = self.dirs.snap_dir.join(names::snapshot(zxid));
+        self.dirs
+            .fs
+            .rename(&partial, &path)
+            .context(IoOp::Rename, &partial)?;
+        self.dirs.sync_dir(&self.dirs.snap_dir)?;
+        self.verified = self.verified.max(Some(zxid));
+        self.dirs.snapshot_exists();
+        Ok(SnapshotFile { path, zxid, bytes })
+    }
+
+    fn write_partial(
+        &self,
+        path: &Path,
+        source: &dyn SnapshotSource,
+        zxid: Zxid,
+        digest: Option<TxnDigest>,
+    ) -> Result<u64, SnapshotError> {
+        let fs = &*self.dirs.fs;
+        if fs.exists(path).context(IoOp::Exists, path)? {
+            self.dirs.remove(path)?;
+        }
+        let file = fs
+            .open(path, OpenMode::CreateNew)
+            .context(IoOp::Create, path)?;
+        let mut output = Output {
+            path,
+            file: &*file,
+            buffer: Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4),
+            written: 0,
+            synced: 0,
+            sum: SUM_OF_NOTHING,
+        };
+        let parts = output.body(source)?;
+        output.trailer(zxid, digest)?;
+        file.sync_data().context(IoOp::Sync, path)?;
+
+        let written = Written {
+            parts,
+            trailer: SnapshotTrailer {
+                digest: digest
+                    .filter(|_| zxid != Zxid::ZERO)
+                    .map(|digest| (zxid, digest)),
+                last_zxid: Some(zxid),
+            },
+        };
+        let mut parts = 0;
+        let trailer = read_snapshot(fs, path, |_, _| {
+            parts += 1;
+            Ok(())
+        });
+        let what = match trailer {
+            Ok(trailer) => {
+                let read = Written { parts, trailer };
+                if read == written {
+                    return Ok(output.written);
+                }
+                format!("{read:?}, expected {written:?}")
+            }
+            Err(SnapshotReadError::Io(error)) => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        Err(SnapshotError::NotAsWritten {
+            path: path.to_owned(),
+            what,
+        })
+    }
+
+    /// Removes all snapshots but the newest `retain` valid ones, and all logs that none of those
+    /// needs: the one that starts at or before the oldest of them is kept, as are all after it
+    /// (`PurgeTxnLog`, 3.9.5). The newest snapshot that was read whole is kept in any case. Returns
+    /// the removed files.
+    ///
+    /// A log that begins meanwhile is newer than all of these, so this may run beside the log.
+    ///
+    /// # Errors
+    /// [`IoError`]; every snapshot that is left has its logs.
+    pub fn purge(&mut self, retain: NonZeroUsize) -> Result<Vec<PathBuf>, IoError> {
+        let fs = &*self.dirs.fs;
+        let snapshots = names::list_snapshots(fs, &self.dirs.snap_dir)?;
+        let Some(oldest) = self.oldest_to_keep(&snapshots, retain)? else {
+            return Ok(Vec::new());
+        };
+        let logs = names::list_logs(fs, &self.dirs.log_dir)?;
+        let oldest_log = logs
+            .iter()
+            .map(|log| log.zxid)
+            .rfind(|&first| first <= oldest)
+            .unwrap_or(oldest);
+
+        // Oldest first, and snapshots before the logs they need: after a crash at any point every
+        // snapshot that is left has its logs.
+        let mut removed = self.remove_before(snapshots, oldest)?;
+        if !removed.is_empty() {
+            self.dirs.sync_dir(&self.dirs.snap_dir)?;
+        }
+        let removed_logs = self.remove_before(logs, oldest_log)?;
+        if !removed_logs.is_empty() {
+            self.dirs.sync_log_dir()?;
+        }
+        removed.extend(removed_logs);
+        Ok(removed)
+    }
+
+    /// The oldest snapshot that stays; `None` when nothing may be removed.
+    fn oldest_to_keep(
+        &self,
+        snapshots: &[DataFile],
+        retain: NonZeroUsize,
+    ) -> Result<Option<Zxid>, IoError> {
+        let Some(verified) = self.verified else {
+            return Ok(None);
+        };
+        let mut oldest = verified;
+        let mut kept = 0;
+        for snapshot in snapshots.iter().rev() {
+            if kept == retain.get() {
+                break;
+            }
+            if check_ending(&*self.dirs.fs, &snapshot.path, snapshot.bytes)? {
+                kept += 1;
+                oldest = oldest.min(snapshot.zxid);
+            }
+        }
+        Ok(Some(oldest))
+    }
+
+    fn remove_before(&self, files: Vec<DataFile>, zxid: Zxid) -> Result<Vec<PathBuf>, IoError> {
+        let mut removed = Vec::new();
+        for file in files.into_iter().filter(|file| file.zxid < zxid) {
+            self.dirs.remove(&file.path)?;
+            removed.push(file.path);
+        }
+        Ok(removed)
     }
 
     /// Bytes in the snapshot directory and in the log directory, as the `dirs` command shows them.
@@ -65,6 +233,107 @@ impl Snapshots {
     /// # Errors
     /// [`IoError`].
     pub fn sizes(&self) -> Result<(u64, u64), IoError> {
-        todo!()
+        let size = |dir: &Path| {
+            let entries = self.dirs.fs.list(dir).context(IoOp::List, dir)?;
+            Ok(entries.iter().map(|entry| entry.bytes).sum())
+        };
+        Ok((size(&self.dirs.snap_dir)?, size(&self.dirs.log_dir)?))
+    }
+}
+
+/// What is compared after reading back; the checksums compare the rest.
+#[derive(Debug, PartialEq, Eq)]
+struct Written {
+    parts: u64,
+    trailer: SnapshotTrailer,
+}
+
+struct Output<'a> {
+    path: &'a Path,
+    file: &'a dyn File,
+    buffer: Vec<u8>,
+    written: u64,
+    synced: u64,
+    /// Adler-32 of all that was written.
+    sum: u32,
+}
+
+impl Output<'_> {
+    /// Returns the number of parts.
+    fn body(&mut self, source: &dyn SnapshotSource) -> Result<u64, IoError> {
+        SnapshotHeader::default().encode(&mut self.buffer);
+        let sessions = source.sessions();
+        self.buffer.put_records(&sessions);
+        let acls = source.acls();
+        self.buffer.put_length(acls.len());
+        for (id, acl) in &acls {
+            self.buffer.put_long(*id);
+            self.buffer.put_records(acl);
+        }
+        let mut parts = (sessions.len() + acls.len()) as u64;
+        let mut result = Ok(());
+        source.nodes(&mut |node| {
+            node.encode(&mut self.buffer);
+            parts += 1;
+            if self.buffer.len() >= BUFFER_BYTES {
+                result = self.spill();
+            }
+            if result.is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        result?;
+        self.buffer.put_string(END_PATH);
+        self.seal()?;
+        Ok(parts)
+    }
+
+    /// A digest always stands there: Apache's server reads the zxid where the digest would be
+    /// otherwise. Zero stands for none, as in Apache's server.
+    fn trailer(&mut self, zxid: Zxid, digest: Option<TxnDigest>) -> Result<(), IoError> {
+        let (digest_zxid, digest) = match digest {
+            Some(digest) => (zxid, digest),
+            None => (
+                Zxid::ZERO,
+                TxnDigest {
+                    version: TxnDigest::VERSION,
+                    tree_digest: 0,
+                },
+            ),
+        };
+        self.buffer.put_long(digest_zxid.0);
+        digest.encode(&mut self.buffer);
+        self.seal()?;
+        self.buffer.put_long(zxid.0);
+        self.seal()?;
+        self.write()
+    }
+
+    fn seal(&mut self) -> Result<(), IoError> {
+        self.write()?;
+        self.buffer.put_long(i64::from(self.sum));
+        self.buffer.put_string(END_PATH);
+        Ok(())
+    }
+
+    fn spill(&mut self) -> Result<(), IoError> {
+        self.write()?;
+        if self.written - self.synced >= SYNC_BYTES {
+            self.file.sync_data().context(IoOp::Sync, self.path)?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), IoError> {
+        self.sum = extend_sum(self.sum, &self.buffer);
+        self.file
+            .write_all_at(&self.buffer, self.written)
+            .context(IoOp::Write, self.path)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
     }
 }

@@ -1,0 +1,4 @@
+//! Storage over a disk in memory that crashes, fails and is damaged.
+
+mod common;
+mod restart;
