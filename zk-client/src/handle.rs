@@ -15,7 +15,7 @@ use crate::config::{Builder, Settings};
 use crate::driver::{self, Command, Flow};
 use crate::error::{Error, Kind, Outcome, Result};
 use crate::session::WatcherId;
-use crate::state::{SessionEnd, SessionInfo, State, StateChange, StateStream};
+use crate::state::{CloseReport, SessionEnd, SessionInfo, State, StateChange, StateStream};
 use crate::token::SessionToken;
 
 /// What all handles of one client share.
@@ -236,18 +236,6 @@ impl Deref for Client {
     fn deref(&self) -> &Handle {
         &self.handle
     }
-}
-
-/// What [`Client::close`] left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "tells whether anything was left behind"]
-pub struct CloseReport {
-    /// Whether the server confirmed the end of the session. If not, the session expires by itself.
-    pub session_closed: bool,
-    /// Requests that had no reply when the time ran out. They failed with [`Kind::Closed`].
-    pub requests_failed: usize,
-    /// Znodes that were still to be deleted in the background. Ephemeral ones go with the session.
-    pub cleanups_left: usize,
 }
 
 impl Client {

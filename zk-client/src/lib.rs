@@ -52,7 +52,7 @@ mod watch;
 pub use config::{Builder, ClientConfig, Credentials};
 pub use connect_string::{ConnectString, ConnectStringError, DEFAULT_PORT, HostPort};
 pub use error::{CreateError, Error, Kind, Outcome, Result};
-pub use handle::{Client, CloseReport, Handle, SessionRef};
+pub use handle::{Client, Handle, SessionRef};
 pub use ops::{
     AllChildrenNumber, Check, Children, Create, CreateOwned, Created, Delete, Exists,
     ExistsWatched, Get, GetAcl, GetChildren, GetChildrenWatched, GetConfig, GetEphemerals,
@@ -61,7 +61,7 @@ pub use ops::{
 };
 pub use owned::OwnedNode;
 pub use pending::Pending;
-pub use state::{SessionEnd, State, StateChange, StateStream};
+pub use state::{CloseReport, SessionEnd, State, StateChange, StateStream};
 pub use token::SessionToken;
 pub use watch::{GapCause, OneShot, WatchEnd, WatchEvent, WatchItem, WatchStream};
 pub use zk_proto::{

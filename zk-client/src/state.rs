@@ -80,6 +80,18 @@ impl fmt::Display for SessionEnd {
     }
 }
 
+/// What [`Client::close`](crate::Client::close) left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "tells whether anything was left behind"]
+pub struct CloseReport {
+    /// Whether the server confirmed the end of the session. If not, the session expires by itself.
+    pub session_closed: bool,
+    /// Requests that had no reply when the time ran out. They failed with [`Kind::Closed`](crate::Kind::Closed).
+    pub requests_failed: usize,
+    /// Znodes that were still to be deleted in the background. Ephemeral ones go with the session.
+    pub cleanups_left: usize,
+}
+
 /// One session as its client's task publishes it.
 #[derive(Debug)]
 pub(crate) struct SessionInfo {
@@ -108,6 +120,12 @@ impl SessionInfo {
     pub(crate) fn set_valid_until(&self, since_origin: Duration) {
         let nanos = u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX);
         self.valid_until_nanos.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Nothing holds beyond the end.
+    pub(crate) fn shorten_validity(&self, since_origin: Duration) {
+        let nanos = u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX);
+        self.valid_until_nanos.fetch_min(nanos, Ordering::Relaxed);
     }
 
     pub(crate) fn valid_until(&self) -> Instant {
