@@ -149,7 +149,12 @@ impl Tree {
         }
     }
 
-    fn process_one(&mut self, header: &TxnHeader, txn: &Txn, notes: &mut Notes<'_>) -> Outcome {
+    pub(super) fn process_one(
+        &mut self,
+        header: &TxnHeader,
+        txn: &Txn,
+        notes: &mut Notes<'_>,
+    ) -> Outcome {
         let done = match txn {
             Txn::Create(create) => {
                 let owner = if create.ephemeral {

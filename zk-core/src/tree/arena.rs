@@ -110,10 +110,15 @@ impl<T: Clone, const PAGE: usize> Arena<T, PAGE> {
     /// # Panics
     /// When all 2³² − 1 slots are in use.
     pub(super) fn insert(&mut self, value: T) -> u32 {
+        self.insert_with(|_| value)
+    }
+
+    /// The same for a value that holds its own number.
+    pub(super) fn insert_with(&mut self, value: impl FnOnce(u32) -> T) -> u32 {
         let id = self.free.pop().unwrap_or_else(|| self.extend());
         let slot = self.pages.slot_mut(id);
         assert!(slot.is_none(), "slot {id} is free and holds something");
-        *slot = Some(value);
+        *slot = Some(value(id));
         id
     }
 

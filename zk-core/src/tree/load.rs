@@ -58,6 +58,8 @@ pub struct Loader {
     path: String,
     /// That node and its ancestors: where each one's path ends in `path`, and its number.
     trail: Vec<(usize, u32)>,
+    /// Nodes from this number on cannot be found by their names yet.
+    indexed: u32,
 }
 
 /// Replays a log on top of a snapshot.
@@ -99,6 +101,7 @@ impl Loader {
             denied: None,
             path: String::new(),
             trail: Vec::new(),
+            indexed: ROOT + 1,
         }
     }
 
@@ -124,23 +127,17 @@ impl Loader {
         if self.trail.is_empty() {
             return self.root(node);
         }
-        let owned_path = || node.path.to_owned();
-        let (parent, name) = split(node.path)
-            .and_then(|(parent_path, name)| Some((self.parent(parent_path)?, name)))
-            .ok_or_else(|| RecoveryError::NoParent { path: owned_path() })?;
-        let place = self.tree.lookup.place(parent, name);
-        if self
-            .tree
-            .lookup
-            .find(self.tree.nodes.pages(), place)
-            .is_some()
-        {
-            return Err(RecoveryError::Duplicate { path: owned_path() });
-        }
+        let (parent, name) = match split(node.path) {
+            Some((parent_path, name)) => (self.parent(parent_path)?, name),
+            None => (None, ""),
+        };
+        let parent = parent.ok_or_else(|| RecoveryError::NoParent {
+            path: node.path.to_owned(),
+        })?;
         let acl = self.node_acl(node.acl);
         let id = self
             .tree
-            .insert(node.path, place, node.data, acl, node.stat);
+            .add(node.path, parent, name, node.data, acl, node.stat);
         self.path.truncate(node.path.len() - name.len() - 1);
         self.path.push('/');
         self.path.push_str(name);
@@ -160,19 +157,34 @@ impl Loader {
     }
 
     /// The node at `path`, leaving `self.path` and `self.trail` at it.
-    fn parent(&mut self, path: &str) -> Option<u32> {
+    fn parent(&mut self, path: &str) -> Result<Option<u32>, RecoveryError> {
         while let Some(&(end, id)) = self.trail.last()
             && end >= path.len()
         {
             if self.path.get(..end) == Some(path) {
-                return Some(id);
+                return Ok(Some(id));
             }
             self.trail.pop();
         }
-        let id = self.tree.find(path)?;
-        path.clone_into(&mut self.path);
-        self.trail = [(0, ROOT), (path.len(), id)].into();
-        Some(id)
+        self.index()?;
+        let found = self.tree.find(path);
+        if let Some(id) = found {
+            path.clone_into(&mut self.path);
+            self.trail = [(0, ROOT), (path.len(), id)].into();
+        }
+        Ok(found)
+    }
+
+    /// Makes the nodes added so far known by their names. They seldom have to be before the last:
+    /// in pre-order the parent is on the trail.
+    fn index(&mut self) -> Result<(), RecoveryError> {
+        let nodes = &self.tree.nodes;
+        let added = self.indexed..nodes.end();
+        self.indexed = nodes.end();
+        let extended = self.tree.lookup.extend(nodes.pages(), added);
+        extended.map_err(|twice| RecoveryError::Duplicate {
+            path: self.tree.path(twice),
+        })
     }
 
     fn node_acl(&mut self, number: i64) -> AclId {
@@ -195,7 +207,8 @@ impl Loader {
     /// there stands for no digest, as in Apache's snapshots of an empty tree.
     ///
     /// # Errors
-    /// [`RecoveryError::NoRoot`] when the snapshot holds no node.
+    /// [`RecoveryError::NoRoot`] when the snapshot holds no node, [`RecoveryError::Duplicate`] when it
+    /// holds one twice.
     pub fn finish_snapshot(
         mut self,
         zxid: Zxid,
@@ -204,6 +217,7 @@ impl Loader {
         if self.trail.is_empty() {
             return Err(RecoveryError::NoRoot { path: None });
         }
+        self.index()?;
         for &id in self.acls.values() {
             self.tree.acls.release(id);
         }

@@ -34,6 +34,7 @@ use arena::NIL;
 use hash::HashKey;
 use lookup::{Lookup, Place};
 use node::{NAME_BYTES_MAX, NodeArena, Record};
+use quota::QUOTA_PATH;
 
 pub use apply::{Applied, Change, ChangeKind, Outcome};
 pub(crate) use digest::ContentDigest;
@@ -66,6 +67,8 @@ pub struct Tree {
     ephemeral_count: usize,
     containers: BTreeSet<u32>,
     ttls: BTreeSet<u32>,
+    /// `/zookeeper/quota`.
+    quotas: Option<u32>,
     digest: u64,
     /// Sum over all nodes of the path's length in UTF-16 units and the data's in bytes.
     content_size: u64,
@@ -110,6 +113,7 @@ impl Tree {
             ephemeral_count: 0,
             containers: BTreeSet::new(),
             ttls: BTreeSet::new(),
+            quotas: None,
             digest: 0,
             content_size: 0,
             last_zxid: Zxid::ZERO,
@@ -147,11 +151,23 @@ impl Tree {
         stat: StatPersisted,
     ) -> u32 {
         let Place { parent, name, .. } = place;
-        let id = self
-            .nodes
-            .insert(Record::new(path, name, data, acl, stat, parent));
+        let id = self.add(path, parent, name, data, acl, stat);
         self.lookup.insert(self.nodes.pages(), place, id);
-        node::link(&mut self.nodes, id);
+        id
+    }
+
+    /// Adds a node that cannot be found by its name before it is in `lookup`.
+    fn add(
+        &mut self,
+        path: &str,
+        parent: u32,
+        name: &str,
+        data: Option<&[u8]>,
+        acl: AclId,
+        stat: StatPersisted,
+    ) -> u32 {
+        let record = Record::new(path, name, data, acl, stat, parent);
+        let id = node::insert(&mut self.nodes, record);
         match self.owner(id) {
             EphemeralOwner::Persistent => {}
             EphemeralOwner::Container => {
@@ -170,6 +186,9 @@ impl Tree {
     }
 
     fn count(&mut self, path: &str, id: u32) {
+        if path == QUOTA_PATH {
+            self.quotas = Some(id);
+        }
         let record = self.nodes.get(id);
         self.digest = self.digest.wrapping_add(record.digest().into());
         self.content_size += (utf16_len(path) + record.data_len()) as u64;
@@ -201,8 +220,11 @@ impl Tree {
                 self.ephemeral_count -= 1;
             }
         }
-        node::unlink(&mut self.nodes, id);
-        self.acls.release(self.nodes.remove(id).acl);
+        if self.quotas == Some(id) {
+            self.quotas = None;
+        }
+        let removed = node::remove(&mut self.nodes, id);
+        self.acls.release(removed.acl);
     }
 
     /// Changes a node's stat or data.

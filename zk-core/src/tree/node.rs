@@ -1,7 +1,6 @@
 //! What one znode costs: a record of 112 bytes, and one allocation for its name and data.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use zk_proto::{Stat, StatPersisted};
 
@@ -85,10 +84,12 @@ impl Record {
     fn fill(&mut self, path: &str, name: &[u8], data: Option<&[u8]>) {
         self.bits = (self.bits & !NULL_DATA) | if data.is_none() { NULL_DATA } else { 0 };
         let content = data.unwrap_or_default();
-        let mut bytes = Vec::with_capacity(name.len() + content.len());
-        bytes.extend_from_slice(name);
-        bytes.extend_from_slice(content);
-        self.bytes = bytes.into();
+        // One allocation, where a Vec would be a second to copy from.
+        self.bytes = core::iter::repeat_n(0, name.len() + content.len()).collect();
+        let bytes = Arc::get_mut(&mut self.bytes).expect("nobody shares it yet");
+        let (name_bytes, data_bytes) = bytes.split_at_mut(name.len());
+        name_bytes.copy_from_slice(name);
+        data_bytes.copy_from_slice(content);
         if self.bits & COUNTED != 0 {
             self.content_crc = digest::content_crc(path, data);
         }
@@ -155,24 +156,32 @@ impl Record {
 
 const NAME_FIRST: &str = "the bytes start with the name";
 
-/// Adds `child` after its last sibling.
-pub(super) fn link(nodes: &mut NodeArena, child: u32) {
-    let parent = nodes.get(child).parent;
-    let record = nodes.get_mut(parent);
-    record.child_count += 1;
-    let first = record.first_child;
-    if first == NIL {
-        record.first_child = child;
-        nodes.get_mut(child).prev = child;
+/// Adds a node after its last sibling.
+pub(super) fn insert(nodes: &mut NodeArena, record: Record) -> u32 {
+    let parent = record.parent;
+    let first = nodes.get(parent).first_child;
+    let last = if first == NIL {
+        NIL
     } else {
-        let last = core::mem::replace(&mut nodes.get_mut(first).prev, child);
-        nodes.get_mut(last).next = child;
-        nodes.get_mut(child).prev = last;
+        nodes.get(first).prev
+    };
+    let id = nodes.insert_with(|id| Record {
+        prev: if first == NIL { id } else { last },
+        ..record
+    });
+    let parent = nodes.get_mut(parent);
+    parent.child_count += 1;
+    if first == NIL {
+        parent.first_child = id;
+    } else {
+        nodes.get_mut(first).prev = id;
+        nodes.get_mut(last).next = id;
     }
+    id
 }
 
-/// Takes `child` out of the list of its parent.
-pub(super) fn unlink(nodes: &mut NodeArena, child: u32) {
+/// Takes a leaf out, also out of the list of its siblings.
+pub(super) fn remove(nodes: &mut NodeArena, child: u32) -> Record {
     let &Record {
         parent, prev, next, ..
     } = nodes.get(child);
@@ -189,6 +198,7 @@ pub(super) fn unlink(nodes: &mut NodeArena, child: u32) {
     } else if first != child {
         nodes.get_mut(first).prev = prev;
     }
+    nodes.remove(child)
 }
 
 /// The node after `id` in pre-order within the subtree of `top`.

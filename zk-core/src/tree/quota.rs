@@ -19,7 +19,8 @@ use core::fmt;
 
 use super::Tree;
 
-const QUOTA_PATH: &str = "/zookeeper/quota";
+/// The node below which quotas are.
+pub(super) const QUOTA_PATH: &str = "/zookeeper/quota";
 const LIMITS: &str = "zookeeper_limits";
 const STATS: &str = "zookeeper_stats";
 
@@ -91,7 +92,7 @@ impl Tree {
     /// Counts the usage of every quota anew, as after the load of a snapshot, whose statistics may be
     /// older than its nodes.
     pub(super) fn recount_quotas(&mut self) {
-        let Some(top) = self.find(QUOTA_PATH) else {
+        let Some(top) = self.quotas else {
             return;
         };
         let with_limits = self
@@ -122,7 +123,10 @@ impl Tree {
 
     /// The longest part of `path` that has a limits node, and the parent of that limits node.
     fn quota_node<'a>(&self, path: &'a str) -> Option<(&'a str, u32)> {
-        let quotas = self.find(QUOTA_PATH)?;
+        let quotas = self.quotas?;
+        if self.nodes.get(quotas).child_count == 0 {
+            return None;
+        }
         let mut found = None;
         let (mut at, mut end) = (quotas, 0);
         for name in path.strip_prefix('/')?.split('/') {
