@@ -81,7 +81,8 @@ pub enum Txn {
     },
     /// check (13), in multi only. `version` is the version found, plus one.
     Check { path: String, version: i32 },
-    /// multi (14). A part is no multi itself.
+    /// multi (14). A part is no multi itself. A create2 is written as a create, which is the same
+    /// record: servers before 3.9 know no create2 here, and drop the whole multi at replay.
     Multi(Vec<(OpCode, Self)>),
     /// createSession (−10).
     CreateSession { timeout_ms: i32 },
@@ -236,7 +237,12 @@ impl Txn {
                 for (op, part) in parts {
                     content.clear();
                     part.encode(&mut content);
-                    out.put_int(op.0);
+                    let written = if *op == OpCode::CREATE2 {
+                        OpCode::CREATE
+                    } else {
+                        *op
+                    };
+                    out.put_int(written.0);
                     out.put_buffer(Some(&content));
                 }
             }

@@ -438,3 +438,18 @@ fn a_create_txn_without_parent_cversion_is_read_as_minus_one() {
     let decoded = Txn::decode(OpCode::CREATE, &mut Reader::new(&short));
     assert_eq!(decoded, Ok(Txn::Create(txn)));
 }
+
+#[test]
+fn a_create2_in_a_multi_is_written_as_a_create() {
+    let create = Txn::Create(CreateTxn {
+        path: String::from("/a"),
+        data: None,
+        acl: vec![],
+        ephemeral: false,
+        parent_cversion: 1,
+    });
+    let mut out = BytesMut::new();
+    Txn::Multi(vec![(OpCode::CREATE2, create.clone())]).encode(&mut out);
+    let decoded = Txn::decode(OpCode::MULTI, &mut Reader::new(&out.freeze()));
+    assert_eq!(decoded, Ok(Txn::Multi(vec![(OpCode::CREATE, create)])));
+}
