@@ -389,13 +389,15 @@ fn newest_end(
         .is_some_and(|end| end - offset > BATCH_BYTES_MAX)
     {
         let what = format!(
-            "{what}, and whole transactions follow beyond the {BATCH_BYTES_MAX} bytes that are              written at once"
+            "{what}, and whole transactions follow beyond the {BATCH_BYTES_MAX} bytes that are \
+             written at once"
         );
         return Err(damaged(log, offset, what));
     }
     let bytes = rest.end - offset;
     tracing::warn!(
-        "txn log {} ends with a batch that a crash interrupted: {bytes} bytes from offset          {offset} are cut off",
+        "txn log {} ends with a batch that a crash interrupted: {bytes} bytes from offset \
+         {offset} are cut off",
         log.path.display()
     );
     Ok(LogEnd {
