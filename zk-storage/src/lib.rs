@@ -12,6 +12,7 @@
 //! Everything goes through one small [`FileSystem`], which is the machine's
 //! ([`RealFileSystem`]) or a model of one that loses power ([`memory::MemoryFileSystem`]).
 
+mod compression;
 mod error;
 mod fs;
 mod log;

@@ -30,7 +30,7 @@ use crate::log::mark::{Mark, MarkFile};
 use crate::log::scan::{Entry, Found, LogScanner, Unreadable};
 use crate::log::{BATCH_BYTES_MAX, decode_record, follows};
 use crate::names::DataFile;
-use crate::snapshot::{SnapshotReadError, check_ending, read_snapshot};
+use crate::snapshot::{SnapshotReadError, looks_finished, read_snapshot};
 use crate::storage::Directories;
 use crate::{
     IoError, IoOp, OpenMode, RecoverError, RestoreError, SnapshotPart, SnapshotTrailer, names,
@@ -253,12 +253,7 @@ fn try_snapshot(
         offset: snapshot.bytes,
         what,
     };
-    if snapshot
-        .path
-        .extension()
-        .is_none_or(|end| end != "gz" && end != "snappy")
-        && !check_ending(&*dirs.fs, &snapshot.path, snapshot.bytes)?
-    {
+    if !looks_finished(&*dirs.fs, &snapshot.path, snapshot.bytes)? {
         return Err(invalid("the file was not written to its end".to_owned()));
     }
     let trailer = read_snapshot(&*dirs.fs, &snapshot.path, |_, part| match part {

@@ -1,6 +1,7 @@
 //! Reading a file from start to end at the speed of the disk, in constant memory.
 
-use std::io;
+use std::fmt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -8,6 +9,7 @@ use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::compression::Compression;
 use crate::error::Context;
 use crate::{File, FileSystem, IoError, IoOp, OpenMode};
 
@@ -25,6 +27,8 @@ pub(crate) struct ByteStream {
     path: PathBuf,
     file: Arc<dyn File>,
     file_bytes: u64,
+    /// How long the content is; unknown when the file is compressed.
+    content_bytes: Option<u64>,
     chunks: Chunks,
     /// What was read and not consumed. Its end is the end of the newest chunk.
     window: Bytes,
@@ -51,27 +55,53 @@ struct Chunk {
     sum_before: u32,
 }
 
-#[derive(Debug)]
 struct Source {
-    file: Arc<dyn File>,
-    at: u64,
-    /// Adler-32 of everything before `at`, when it is asked for.
+    content: Box<dyn Read + Send>,
+    /// A chunk, or all of a smaller file.
+    chunk_bytes: usize,
+    /// Adler-32 of everything read so far, when it is asked for.
     sum: Option<u32>,
 }
 
 impl Source {
     fn next(&mut self) -> io::Result<Chunk> {
-        let mut buffer = BytesMut::zeroed(HEADROOM_BYTES + CHUNK_BYTES);
-        let (_, content) = buffer.split_at_mut(HEADROOM_BYTES);
-        let read = self.file.read_at(content, self.at)?;
+        let mut buffer = BytesMut::zeroed(HEADROOM_BYTES + self.chunk_bytes);
+        let mut read = 0;
+        while let Some(room) = buffer.get_mut(HEADROOM_BYTES + read..)
+            && !room.is_empty()
+        {
+            match self.content.read(room)? {
+                0 => break,
+                count => read += count,
+            }
+        }
         buffer.truncate(HEADROOM_BYTES + read);
-        self.at += read as u64;
         let mut sum_before = 0;
         if let Some(sum) = &mut self.sum {
             sum_before = *sum;
             *sum = extend_sum(*sum, buffer.get(HEADROOM_BYTES..).unwrap_or_default());
         }
         Ok(Chunk { buffer, sum_before })
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
+/// A file from its start.
+struct FileReader {
+    file: Arc<dyn File>,
+    at: u64,
+}
+
+impl Read for FileReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 
@@ -135,9 +165,21 @@ impl ByteStream {
             .context(IoOp::Open, path)?
             .into();
         let file_bytes = file.len().context(IoOp::Length, path)?;
-        let source = Source {
+        let plain = FileReader {
             file: Arc::clone(&file),
             at: 0,
+        };
+        let compression = Compression::of(path);
+        let chunk_bytes = match compression {
+            None => usize::try_from(file_bytes).map_or(CHUNK_BYTES, |all| all.min(CHUNK_BYTES)),
+            Some(_) => CHUNK_BYTES,
+        };
+        let source = Source {
+            content: match compression {
+                None => Box::new(plain),
+                Some(compression) => compression.decompress(plain),
+            },
+            chunk_bytes,
             sum: sums.then_some(SUM_OF_NOTHING),
         };
         let read_ahead = fs.reads_ahead() && file_bytes > CHUNK_BYTES as u64;
@@ -145,6 +187,7 @@ impl ByteStream {
             path: path.to_owned(),
             file,
             file_bytes,
+            content_bytes: compression.is_none().then_some(file_bytes),
             chunks: Chunks::start(source, read_ahead).context(IoOp::Read, path)?,
             window: Bytes::new(),
             offset: 0,
@@ -170,9 +213,10 @@ impl ByteStream {
         self.offset
     }
 
-    /// Bytes from the window's start to the file's end.
+    /// Bytes from the window's start to the end; no bound is known when the file is compressed.
     pub(crate) fn left(&self) -> u64 {
-        self.file_bytes.saturating_sub(self.offset)
+        self.content_bytes
+            .map_or(u64::MAX, |all| all.saturating_sub(self.offset))
     }
 
     pub(crate) fn window(&self) -> &Bytes {
@@ -185,10 +229,12 @@ impl ByteStream {
         self.offset += bytes as u64;
     }
 
-    /// Lengthens the window to at least `needed` bytes, or to the file's end. Says whether it has
-    /// them.
+    /// Lengthens the window to at least `needed` bytes, or to the end. Says whether it has them.
     pub(crate) fn fill(&mut self, needed: usize) -> Result<bool, IoError> {
         while self.window.len() < needed {
+            if self.left() == self.window.len() as u64 {
+                return Ok(false);
+            }
             let chunk = self.chunks.next().context(IoOp::Read, &self.path)?;
             if chunk.buffer.len() == HEADROOM_BYTES {
                 return Ok(false);

@@ -3,11 +3,13 @@
 //! The writer writes a batch, syncs it, and only then writes the next. A crash can therefore leave
 //! nothing unreadable but a part of the last batch, and that part has a shape: a disk writes whole
 //! sectors, the file held zeros there before, so every sector of the batch is either as written or
-//! as it was, zeros from the end of the batch before. Hence a first unreadable entry is a **tear**
-//! only if all of this holds, and otherwise it is **damage**:
+//! as it was, zeros from the end of the batch before. A write that was cut short leaves zeros from
+//! some byte on. Hence a first unreadable entry is a **tear** only if all of this holds, and
+//! otherwise it is **damage**:
 //!
 //! 1. A sector it overlaps holds nothing but zeros from the entry's start (or from the sector's) to
-//!    the sector's end, or the file ends before the entry does. A flipped bit leaves neither.
+//!    the sector's end, or nothing but zeros, or nothing, follows from somewhere within the entry
+//!    on. A flipped bit leaves neither.
 //! 2. Where the first 44 bytes of the entry are not lost in such a sector, they are those of a
 //!    frame and of a transaction that can come next. Garbage is not.
 //! 3. The entry is not whole but for its length field: its checksum does not match the bytes up to
@@ -19,8 +21,9 @@
 //! and knows from the [mark](super::mark) what was acknowledged for certain.
 //!
 //! Two things look alike by shape: an entry torn by a crash, and an acknowledged one of which whole
-//! sectors turned to zeros, or which was cut off with the file; likewise a flipped bit in an entry
-//! that itself holds an aligned sector of zeros. For these the mark decides, as far as it reaches.
+//! sectors or the last bytes turned to zeros, or which was cut off with the file; likewise a flipped
+//! bit in an entry that itself holds an aligned sector of zeros. For these the mark decides, as far
+//! as it reaches.
 
 use std::path::Path;
 
@@ -293,8 +296,7 @@ impl LogScanner {
             return self.end(0);
         }
         let header = LogHeader::default().to_bytes();
-        let is_cut = self.stream.file_bytes() < LOG_HEADER_BYTES as u64
-            && header.get(..rest.len()) == Some(rest);
+        let is_cut_short = header.starts_with(rest);
         let (what, bytes) = match error {
             DecodeError::Truncated { .. } => ("the file ends before its header does", rest.len()),
             _ => (
@@ -306,7 +308,7 @@ impl LogScanner {
             offset: 0,
             bytes: bytes as u64,
             what,
-            is_tear: is_cut || first_lost_sector(rest, 0, 1).is_some(),
+            is_tear: is_cut_short || first_lost_sector(rest, 0, 1).is_some(),
         })
     }
 
@@ -340,8 +342,8 @@ impl LogScanner {
         let extent = PREFIX_BYTES + usize::try_from(length).map_or(0, |length| length + 1);
 
         let lost = first_lost_sector(rest, offset, extent);
-        let is_cut = offset + extent as u64 > self.stream.file_bytes();
-        if lost.is_none() && !is_cut {
+        let is_cut_short = extent > rest.len();
+        if lost.is_none() && !is_cut_short {
             return false;
         }
         let is_start_lost = lost.is_some_and(|at| at < PREFIX_BYTES + TXN_HEADER_BYTES);

@@ -3,7 +3,7 @@
 mod reader;
 mod writer;
 
-pub(crate) use reader::check_ending;
+pub(crate) use reader::looks_finished;
 pub use reader::{SnapshotPart, SnapshotReadError, read_snapshot};
 pub use writer::{SnapshotFile, SnapshotSource, Snapshots};
 
@@ -23,8 +23,8 @@ pub struct SnapshotTrailer {
 /// Ends the list of znodes, and every seal.
 const END_PATH: &str = "/";
 /// A seal: long Adler-32, string "/".
-const SEAL_BYTES: u64 = 13;
+const SEAL_BYTES: usize = 13;
 /// Long zxid, int digest version, long digest.
-const DIGEST_BYTES: u64 = 20;
+const DIGEST_BYTES: usize = 20;
 /// Long zxid.
-const ZXID_BYTES: u64 = 8;
+const ZXID_BYTES: usize = 8;

@@ -8,6 +8,7 @@ use zk_proto::{
 };
 
 use super::{DIGEST_BYTES, END_PATH, SEAL_BYTES, SnapshotTrailer, ZXID_BYTES};
+use crate::compression::Compression;
 use crate::error::Context;
 use crate::stream::ByteStream;
 use crate::{FileSystem, IoError, IoOp, OpenMode, RestoreError};
@@ -43,9 +44,6 @@ pub enum SnapshotReadError {
         /// What is wrong there.
         what: String,
     },
-    /// The file is compressed, which is not supported.
-    #[error("compressed snapshots are not supported")]
-    Compressed,
     /// A part was refused.
     #[error("offset {offset}: {source}")]
     Refused {
@@ -69,12 +67,6 @@ pub fn read_snapshot(
     path: &Path,
     visit: impl FnMut(u64, SnapshotPart<'_>) -> Result<(), RestoreError>,
 ) -> Result<SnapshotTrailer, SnapshotReadError> {
-    if path
-        .extension()
-        .is_some_and(|end| end == "gz" || end == "snappy")
-    {
-        return Err(SnapshotReadError::Compressed);
-    }
     let mut parser = Parser {
         stream: ByteStream::open(fs, path, true)?,
         visit,
@@ -83,12 +75,22 @@ pub fn read_snapshot(
     parser.trailer()
 }
 
-/// Whether a file looks like a finished snapshot: the quick check of `SnapStream`, 3.9.5.
-pub(crate) fn check_ending(fs: &dyn FileSystem, path: &Path, bytes: u64) -> Result<bool, IoError> {
+/// Whether a file looks like a finished snapshot: the quick check of `SnapStream`, 3.9.5. How a
+/// compressed one ends cannot be seen without reading it.
+pub(crate) fn looks_finished(
+    fs: &dyn FileSystem,
+    path: &Path,
+    bytes: u64,
+) -> Result<bool, IoError> {
     if bytes < FILE_BYTES_MIN {
         return Ok(false);
     }
     let file = fs.open(path, OpenMode::Read).context(IoOp::Open, path)?;
+    if let Some(compression) = Compression::of(path) {
+        let mut start = vec![0; compression.magic().len()];
+        file.read_at(&mut start, 0).context(IoOp::Read, path)?;
+        return Ok(start == compression.magic());
+    }
     let mut ending = [0; ENDING.len()];
     file.read_at(&mut ending, bytes - ENDING.len() as u64)
         .context(IoOp::Read, path)?;
@@ -172,17 +174,16 @@ impl<V: FnMut(u64, SnapshotPart<'_>) -> Result<(), RestoreError>> Parser<V> {
 
     /// What follows the body is known by its length: a digest, a zxid, both or nothing.
     fn trailer(&mut self) -> Result<SnapshotTrailer, SnapshotReadError> {
-        const DIGEST: u64 = DIGEST_BYTES + SEAL_BYTES;
-        const ZXID: u64 = ZXID_BYTES + SEAL_BYTES;
-        const BOTH: u64 = DIGEST + ZXID;
-        let (has_digest, has_zxid) = match self.stream.left() {
+        const DIGEST: usize = DIGEST_BYTES + SEAL_BYTES;
+        const ZXID: usize = ZXID_BYTES + SEAL_BYTES;
+        const BOTH: usize = DIGEST + ZXID;
+        self.stream.fill(BOTH + 1)?;
+        let (has_digest, has_zxid) = match self.stream.window().len() {
             0 => (false, false),
             DIGEST => (true, false),
             ZXID => (false, true),
             BOTH => (true, true),
-            left => {
-                return Err(self.invalid(&format_args!("{left} bytes follow the body")));
-            }
+            _ => return Err(self.invalid(&"what follows the body is no trailer")),
         };
         let mut trailer = SnapshotTrailer::default();
         if has_digest {

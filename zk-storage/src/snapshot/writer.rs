@@ -9,7 +9,7 @@ use zk_proto::{
     Acl, Record, SnapshotHeader, SnapshotNode, SnapshotSession, TxnDigest, Writer, Zxid,
 };
 
-use super::{END_PATH, SnapshotReadError, SnapshotTrailer, check_ending};
+use super::{END_PATH, SnapshotReadError, SnapshotTrailer, looks_finished};
 use crate::error::Context;
 use crate::names::DataFile;
 use crate::recover::{RecoveredFrom, RecoveryReport};
@@ -211,7 +211,7 @@ impl Snapshots {
             if kept == retain.get() {
                 break;
             }
-            if check_ending(&*self.dirs.fs, &snapshot.path, snapshot.bytes)? {
+            if looks_finished(&*self.dirs.fs, &snapshot.path, snapshot.bytes)? {
                 kept += 1;
                 oldest = oldest.min(snapshot.zxid);
             }

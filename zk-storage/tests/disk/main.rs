@@ -1,6 +1,15 @@
 //! Storage over a disk in memory that crashes, fails and is damaged.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod common;
 mod crash;
 mod damage;
+mod directories;
+mod failure;
+mod purge;
 mod restart;
+mod round_trip;
