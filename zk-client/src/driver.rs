@@ -354,9 +354,7 @@ impl Driver {
                 target,
                 epoch,
                 done,
-            } => self
-                .session
-                .clean_up(now, target, epoch, done.map(ticket)),
+            } => self.session.clean_up(now, target, epoch, done.map(ticket)),
             Command::Auth { scheme, auth, done } => {
                 self.session.add_auth(now, scheme, auth, ticket(done));
             }

@@ -194,7 +194,9 @@ impl<T> Session<T> {
             (What::List, Ok(Response::Children(names))) => {
                 if let CleanupTarget::Prefix { parent, prefix } = &cleanup.target {
                     let parent = if parent == "/" { "" } else { parent };
-                    let found = names.iter().filter(|name| name.starts_with(prefix.as_str()));
+                    let found = names
+                        .iter()
+                        .filter(|name| name.starts_with(prefix.as_str()));
                     deletes.extend(found.map(|name| format!("{parent}/{name}")));
                 }
                 cleanup.left = deletes.len();

@@ -10,9 +10,7 @@ use zk_proto::{
 };
 
 use super::cleanup::CleanupStep;
-use super::{
-    Action, Phase, Repeat, Reply, SET_WATCHES_BYTES_MAX, Session, is_repeatable, path_of,
-};
+use super::{Action, Phase, Repeat, Reply, SET_WATCHES_BYTES_MAX, Session, is_repeatable, path_of};
 use crate::error::{Error, Kind, Outcome, Result};
 use crate::state::SessionEnd;
 use crate::watch::{GapCause, WatchEvent};
@@ -364,8 +362,8 @@ impl<T> Session<T> {
         header: ReplyHeader,
         result: std::result::Result<Response, ErrorCode>,
     ) {
-        let absent = matches!(entry.request, Request::Exists { .. })
-            && result == Err(ErrorCode::NO_NODE);
+        let absent =
+            matches!(entry.request, Request::Exists { .. }) && result == Err(ErrorCode::NO_NODE);
         let result = if absent { Ok(Response::Empty) } else { result };
         match result {
             Ok(response) => {

@@ -28,8 +28,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use zk_proto::{
-    ConnectRequest, ConnectResponse, Reader, Record, Request, Response, SessionId, Xid,
-    Zxid, write_frame,
+    ConnectRequest, ConnectResponse, Reader, Record, Request, Response, SessionId, Xid, Zxid,
+    write_frame,
 };
 
 use crate::error::{Error, Kind, Outcome, Result};
@@ -43,8 +43,8 @@ use ending::Closing;
 use link::{Entry, Link, Origin};
 use request::is_repeatable;
 pub(crate) use request::{path_of, size_of};
-use watches::Watches;
 pub use watches::WatcherId;
+use watches::Watches;
 
 /// Most bytes of paths in one setWatches (`ClientCnxn.SET_WATCHES_MAX_LENGTH`, 3.9.5).
 pub const SET_WATCHES_BYTES_MAX: usize = 128 << 10;

@@ -70,19 +70,14 @@ pub(super) struct Watches {
 impl Watches {
     /// Takes a watcher whose request is about to be sent. True when the request need not be: the
     /// server keeps that very watch already, and the watcher is armed.
-    pub(super) fn register(
-        &mut self,
-        id: WatcherId,
-        request: &Request,
-        pin: Option<u64>,
-    ) -> bool {
+    pub(super) fn register(&mut self, id: WatcherId, request: &Request, pin: Option<u64>) -> bool {
         let (Some(class), Some(path)) = (Class::of(request), super::path_of(request)) else {
             return false;
         };
         let shared = class.is_persistent()
-            && self
-                .at(path)
-                .any(|(_, other)| other.class == class && matches!(other.status, Status::Armed { .. }));
+            && self.at(path).any(|(_, other)| {
+                other.class == class && matches!(other.status, Status::Armed { .. })
+            });
         let path = path.to_owned();
         self.by_path.entry(path.clone()).or_default().insert(id);
         self.recursive += usize::from(class == Class::Recursive);
@@ -219,7 +214,9 @@ impl Watches {
 
     /// What restores all watches, in pieces of at most `bytes_max` bytes of paths, or of one path.
     pub(super) fn chunks(&self, relative_zxid: Zxid, bytes_max: usize) -> Vec<SetWatches> {
-        let persistent = self.armed().any(|(_, watcher)| watcher.class.is_persistent());
+        let persistent = self
+            .armed()
+            .any(|(_, watcher)| watcher.class.is_persistent());
         let empty = || SetWatches {
             relative_zxid,
             persistent: persistent.then(Default::default),
@@ -359,7 +356,11 @@ mod tests {
     fn removing_one_mode_leaves_the_others_of_the_path() {
         let mut watches = Watches::default();
         let stream = armed(&mut watches, 1, &add("/a", AddWatchMode::Persistent));
-        let tree = armed(&mut watches, 2, &add("/a", AddWatchMode::PersistentRecursive));
+        let tree = armed(
+            &mut watches,
+            2,
+            &add("/a", AddWatchMode::PersistentRecursive),
+        );
         let once = armed(&mut watches, 3, &get("/a"));
         assert_eq!(watches.unregister(once), None);
         assert_eq!(
@@ -398,8 +399,16 @@ mod tests {
         let mut watches = Watches::default();
         let once = armed(&mut watches, 1, &get("/a/b"));
         let stream = armed(&mut watches, 2, &add("/a/b", AddWatchMode::Persistent));
-        let tree = armed(&mut watches, 3, &add("/a", AddWatchMode::PersistentRecursive));
-        let root = armed(&mut watches, 4, &add("/", AddWatchMode::PersistentRecursive));
+        let tree = armed(
+            &mut watches,
+            3,
+            &add("/a", AddWatchMode::PersistentRecursive),
+        );
+        let root = armed(
+            &mut watches,
+            4,
+            &add("/", AddWatchMode::PersistentRecursive),
+        );
         let heard = watches.fire(EventType::NodeDataChanged, "/a/b");
         let all = [(once, true), (stream, false), (tree, false), (root, false)];
         assert_eq!(heard, all);
