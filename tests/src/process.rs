@@ -71,7 +71,15 @@ impl ServerProcess {
     /// When it does not serve within a minute, or its program is missing.
     #[must_use]
     pub fn start(flavour: Flavour, settings: &ServerSettings) -> Self {
-        let address = free_address();
+        Self::start_at(flavour, settings, free_address())
+    }
+
+    /// Starts a server where clients know it already, and waits until it serves.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_at(flavour: Flavour, settings: &ServerSettings, address: SocketAddr) -> Self {
         let config = write_config(settings, address);
         let log = fs::File::options()
             .create(true)

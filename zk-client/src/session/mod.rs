@@ -20,6 +20,8 @@ mod cleanup;
 mod ending;
 mod link;
 mod request;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod watches;
 

@@ -4,7 +4,7 @@ use zk_proto::Request;
 
 /// The znode that a request is about; `None` for those about several or none.
 #[must_use]
-pub fn path_of(request: &Request) -> Option<&str> {
+pub(crate) fn path_of(request: &Request) -> Option<&str> {
     match request {
         Request::Create(create) => Some(&create.path),
         Request::Delete { path, .. }
