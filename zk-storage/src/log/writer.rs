@@ -13,7 +13,6 @@ use crate::{File, IoError, IoOp, LogError, OpenMode, names};
 
 /// Less space than this ahead is too little, as in Apache's server (`FilePadding`, 3.9.5).
 const SPACE_BYTES_MIN: u64 = 4096;
-
 /// What an entry adds to its body.
 const FRAME_BYTES: usize = 13;
 
@@ -27,13 +26,29 @@ const FRAME_BYTES: usize = 13;
 pub struct LogWriter {
     dirs: Arc<Directories>,
     mark: MarkFile,
-    batch: Vec<u8>,
-    batch_first: Zxid,
-    /// The newest transaction in the batch, or before it.
+    /// What was appended and not flushed, oldest first.
+    batches: Vec<Batch>,
+    /// The newest transaction appended.
     last: Zxid,
     flushed: Zxid,
     current: Option<CurrentFile>,
     is_poisoned: bool,
+    /// The memory of the last batch, for the next.
+    spare: Vec<u8>,
+}
+
+/// What is written at once.
+#[derive(Debug)]
+struct Batch {
+    first: Zxid,
+    last: Zxid,
+    entries: Vec<u8>,
+}
+
+impl Batch {
+    fn has_room_for(&self, record_bytes: usize) -> bool {
+        (self.entries.len() + FRAME_BYTES + record_bytes) as u64 <= BATCH_BYTES_MAX
+    }
 }
 
 #[derive(Debug)]
@@ -52,26 +67,22 @@ impl LogWriter {
         Self {
             dirs,
             mark,
-            batch: Vec::new(),
-            batch_first: last,
+            batches: Vec::new(),
             last,
             flushed: last,
             current: None,
             is_poisoned: false,
+            spare: Vec::new(),
         }
     }
 
-    /// Adds a transaction to the batch. `record` is the encoding of a
-    /// [`TxnRecord`](zk_proto::TxnRecord). A batch that would pass 8 MiB is written and made durable
-    /// first; all else waits for [`flush`](Self::flush).
-    ///
-    /// # Errors
-    /// [`LogError`], which is final.
+    /// Adds a transaction to the batch; nothing is written before [`flush`](Self::flush). `record`
+    /// is the encoding of a [`TxnRecord`](zk_proto::TxnRecord).
     ///
     /// # Panics
     /// When `zxid` is neither the one after the last nor the first of a newer epoch, or is not the
     /// record's. A hole in the order would be read back as a lost transaction.
-    pub fn append(&mut self, zxid: Zxid, record: &[u8]) -> Result<(), LogError> {
+    pub fn append(&mut self, zxid: Zxid, record: &[u8]) {
         assert!(
             follows(self.last, zxid),
             "transaction {zxid} does not follow {}",
@@ -82,25 +93,28 @@ impl LogWriter {
             Some(&zxid.0.to_be_bytes()[..]),
             "the record is not that of transaction {zxid}"
         );
-        let batch_bytes = self.batch.len() + FRAME_BYTES + record.len();
-        if !self.batch.is_empty() && batch_bytes as u64 > BATCH_BYTES_MAX {
-            self.flush()?;
-        }
-        if self.batch.is_empty() {
-            self.batch_first = zxid;
-            if self.current.is_none() {
-                LogHeader::default().encode(&mut self.batch);
+        self.last = zxid;
+        match self.batches.last_mut() {
+            Some(batch) if batch.has_room_for(record.len()) => {
+                batch.last = zxid;
+                encode_entry(record, &mut batch.entries);
+            }
+            _ => {
+                let mut entries = std::mem::take(&mut self.spare);
+                encode_entry(record, &mut entries);
+                self.batches.push(Batch {
+                    first: zxid,
+                    last: zxid,
+                    entries,
+                });
             }
         }
-        encode_entry(record, &mut self.batch);
-        self.last = zxid;
-        Ok(())
     }
 
-    /// Bytes in the batch.
+    /// Bytes that were appended and not flushed.
     #[must_use]
     pub fn batch_bytes(&self) -> usize {
-        self.batch.len()
+        self.batches.iter().map(|batch| batch.entries.len()).sum()
     }
 
     /// The newest transaction on disk.
@@ -116,8 +130,8 @@ impl LogWriter {
     }
 
     /// Writes the batch with one write, makes it durable with one sync, and returns the newest
-    /// transaction on disk. The first batch of a file costs two more syncs, of length and name. An
-    /// empty batch costs nothing.
+    /// transaction on disk. More than 8 MiB take more than one of each. The first batch of a file
+    /// costs another sync, of the directory. An empty batch costs nothing.
     ///
     /// # Errors
     /// [`LogError`], which is final: the server has to stop.
@@ -125,7 +139,7 @@ impl LogWriter {
     /// # Panics
     /// When no snapshot is on disk yet: a log alone is refused at the next start.
     pub fn flush(&mut self) -> Result<Zxid, LogError> {
-        self.unless_poisoned(Self::write_batch)?;
+        self.unless_poisoned(Self::write_batches)?;
         Ok(self.flushed)
     }
 
@@ -135,7 +149,7 @@ impl LogWriter {
     /// [`LogError`], which is final.
     pub fn roll(&mut self) -> Result<(), LogError> {
         self.unless_poisoned(|log| {
-            log.write_batch()?;
+            log.write_batches()?;
             log.end_file()
         })
     }
@@ -173,27 +187,37 @@ impl LogWriter {
         Ok(())
     }
 
-    fn write_batch(&mut self) -> Result<(), IoError> {
-        if self.batch.is_empty() {
-            return Ok(());
+    fn write_batches(&mut self) -> Result<(), IoError> {
+        for mut batch in std::mem::take(&mut self.batches) {
+            self.write(&batch)?;
+            self.flushed = batch.last;
+            batch.entries.clear();
+            self.spare = batch.entries;
         }
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), IoError> {
         assert!(
             self.dirs.has_snapshot(),
             "a snapshot has to be written before the first flush"
         );
-        let force_sync = self.dirs.config.force_sync;
         let is_created = self.current.is_none();
         let mut current = match self.current.take() {
             Some(current) => current,
-            None => self.create_file()?,
+            None => self.create_file(batch.first)?,
         };
-        current.reserve(self.batch.len() as u64, self.dirs.config.pre_alloc_bytes)?;
+        // One write, so that a sector of both is torn or whole.
+        let with_header =
+            is_created.then(|| [&LogHeader::default().to_bytes()[..], &batch.entries].concat());
+        let bytes = with_header.as_deref().unwrap_or(&batch.entries);
+        current.reserve(bytes.len() as u64, self.dirs.config.pre_alloc_bytes)?;
         current
             .file
-            .write_all_at(&self.batch, current.end)
+            .write_all_at(bytes, current.end)
             .context(IoOp::Write, &current.path)?;
-        current.end += self.batch.len() as u64;
-        if force_sync {
+        current.end += bytes.len() as u64;
+        if self.dirs.config.force_sync {
             current
                 .file
                 .sync_data()
@@ -204,19 +228,17 @@ impl LogWriter {
             self.mark.write(Mark {
                 log: current.first,
                 offset: current.end,
-                zxid: self.last,
+                zxid: batch.last,
             })?;
         }
-        self.flushed = self.last;
-        self.batch.clear();
         let limit = self.dirs.config.txn_log_size_limit_bytes;
         let is_full = limit.is_some_and(|limit| current.end > limit.get());
         self.current = Some(current);
         if is_full { self.end_file() } else { Ok(()) }
     }
 
-    fn create_file(&self) -> Result<CurrentFile, IoError> {
-        let path = self.dirs.log_dir.join(names::log(self.batch_first));
+    fn create_file(&self, first: Zxid) -> Result<CurrentFile, IoError> {
+        let path = self.dirs.log_dir.join(names::log(first));
         let file = self
             .dirs
             .fs
@@ -225,7 +247,7 @@ impl LogWriter {
         Ok(CurrentFile {
             path,
             file,
-            first: self.batch_first,
+            first,
             end: 0,
             allocated: 0,
         })

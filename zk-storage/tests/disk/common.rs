@@ -206,7 +206,7 @@ impl Server {
             let record = record(self.last() + 1, data_bytes);
             self.recovered
                 .log
-                .append(record.header.zxid, &record.to_bytes())?;
+                .append(record.header.zxid, &record.to_bytes());
             self.state.apply(&record);
         }
         self.recovered.log.flush()

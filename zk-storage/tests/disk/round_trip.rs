@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use zk_proto::{Record, SessionId, SnapshotSession, Zxid};
-use zk_storage::memory::MemoryFileSystem;
+use zk_storage::memory::{Fault, MemoryFileSystem};
 use zk_storage::{StorageConfig, TxnLogItem, TxnLogReader, read_snapshot};
 
 use crate::common::{Server, State, config, path, record};
@@ -51,24 +51,32 @@ fn batches_around_the_edges_of_the_allocated_space_are_read_back() {
 }
 
 #[test]
-fn a_batch_beyond_its_bound_is_flushed_on_the_way() {
+fn a_batch_beyond_its_bound_is_written_in_parts() {
     let disk = MemoryFileSystem::new();
     let mut server = Server::start(&disk);
     for zxid in 1..=9 {
         let record = record(zxid, 1 << 20);
         let log = &mut server.recovered.log;
-        log.append(Zxid(zxid), &record.to_bytes()).unwrap();
-        assert!(log.batch_bytes() <= 8 << 20);
+        log.append(Zxid(zxid), &record.to_bytes());
     }
-    assert_eq!(server.recovered.log.flushed_zxid(), Zxid(7));
-    assert_eq!(server.recovered.log.flush().unwrap(), Zxid(9));
-    // One transaction may be longer than that.
     let log = &mut server.recovered.log;
-    log.append(Zxid(10), &record(10, 9 << 20).to_bytes())
-        .unwrap();
+    assert!(log.batch_bytes() > 9 << 20);
+    assert_eq!(log.flushed_zxid(), Zxid::ZERO);
+    // The second part fails when it is written; the first has been flushed.
+    disk.fail_at(disk.calls() + 7, Fault::PowerOff);
+    assert!(log.flush().is_err());
+    assert_eq!(log.flushed_zxid(), Zxid(7));
+    drop(server);
+    disk.power_cut(|| false);
+    let mut server = Server::start(&disk);
+    assert_eq!(server.last(), 7);
+
+    // One transaction may be longer than a part.
+    let log = &mut server.recovered.log;
+    log.append(Zxid(8), &record(8, 9 << 20).to_bytes());
     log.flush().unwrap();
     drop(server);
-    assert_eq!(Server::start(&disk).last(), 10);
+    assert_eq!(Server::start(&disk).last(), 8);
 }
 
 #[test]
