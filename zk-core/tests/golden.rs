@@ -1,7 +1,12 @@
 //! Data directories made by Apache ZooKeeper: every transaction leaves the digest that Apache logged
 //! with it, and the tree at the end is the one that Apache's client read. The files are described in
 //! `tests/golden/README.md`.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +35,7 @@ fn replaying_every_log_from_the_start_gives_apaches_tree_and_digests() {
             compared += usize::from(record.digest.is_some());
             replay.replay(&record).unwrap();
         }
-        assert_is_apaches(&directory, replay.finish());
+        assert_is_apaches(&directory, &replay.finish());
     }
     assert!(compared > 2_000, "only {compared} digests were there");
 }
@@ -50,7 +55,7 @@ fn loading_every_snapshot_and_the_log_after_it_gives_apaches_tree_and_digests() 
             for record in log(&directory) {
                 replay.replay(&record).unwrap();
             }
-            assert_is_apaches(&directory, replay.finish());
+            assert_is_apaches(&directory, &replay.finish());
             loaded += 1;
         }
     }
@@ -80,7 +85,7 @@ fn a_view_holds_what_apache_wrote_into_its_snapshot_of_the_empty_tree() {
     }
 }
 
-fn assert_is_apaches(directory: &Path, recovered: Recovered) {
+fn assert_is_apaches(directory: &Path, recovered: &Recovered) {
     let name = directory.display();
     assert_eq!(recovered.first_digest_mismatch, None, "{name}");
     assert_eq!(recovered.nodes_without_acl, 0, "{name}");

@@ -132,6 +132,13 @@ impl<T: Clone, const PAGE: usize> Arena<T, PAGE> {
         value.expect("the id names a slot in use")
     }
 
+    /// Bytes of the pages, with the counts of their references.
+    #[cfg(test)]
+    pub(super) fn allocated_bytes(&self) -> usize {
+        let page = size_of::<Page<T, PAGE>>() + 3 * size_of::<usize>();
+        (self.end as usize).div_ceil(PAGE) * page
+    }
+
     fn extend(&mut self) -> u32 {
         let id = self.end;
         assert!(id < NIL, "all {NIL} slots are in use");

@@ -34,7 +34,8 @@ pub enum RecoveryError {
         /// The path.
         path: String,
     },
-    /// Transactions may be missing in the log: numbers are, and no digest proves that nothing else is.
+    /// Transactions may be missing in the log: numbers are, and no digest proves that nothing else
+    /// is. Or the numbers go back.
     #[error("log goes on with {seen} after {after}")]
     Gap {
         /// The transaction before.
@@ -279,6 +280,9 @@ impl Replay {
         let (after, seen) = (self.last_zxid(), header.zxid);
         if seen <= self.snapshot_zxid {
             return Ok(());
+        }
+        if seen <= after {
+            return Err(RecoveryError::Gap { after, seen });
         }
         let begins_epoch = seen.epoch() > after.epoch() && seen.counter() == 1;
         let follows = seen == after.next() || begins_epoch;

@@ -107,6 +107,15 @@ impl Lookup {
         Ok(())
     }
 
+    /// Bytes of the tables.
+    #[cfg(test)]
+    pub(super) fn allocated_bytes(&self) -> usize {
+        let shards = self.shards.iter();
+        shards
+            .map(|shard| shard.allocation_size() + size_of_val(shard))
+            .sum()
+    }
+
     /// Removes a node that is in `nodes` still.
     ///
     /// # Panics

@@ -152,7 +152,8 @@ impl Model {
 
     /// Who asks next.
     fn session(&self) -> SessionId {
-        SessionId(self.sessions[self.zxid as usize % SESSIONS])
+        let turn = usize::try_from(self.zxid).unwrap();
+        SessionId(self.sessions[turn % SESSIONS])
     }
 
     fn parts(&self, actions: &[Action], quotas: bool) -> Vec<(OpCode, Txn)> {
@@ -511,7 +512,7 @@ impl Model {
         let sizes = self
             .nodes
             .iter()
-            .map(|(path, node)| path.encode_utf16().count() + len(&node.data) as usize);
+            .map(|(path, node)| path.encode_utf16().count() as i64 + len(&node.data));
         assert_eq!(
             tree.approximate_data_size(),
             sizes.sum::<usize>() as u64 + 1

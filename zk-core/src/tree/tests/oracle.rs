@@ -109,6 +109,9 @@ proptest! {
     }
 }
 
+/// A multi of which the first parts were applied.
+type HalfDone = (TxnHeader, Vec<(OpCode, Txn)>, usize);
+
 /// A tree, its map and its log.
 struct World {
     tree: Tree,
@@ -200,7 +203,7 @@ impl World {
     /// Does the next part of a multi that was begun, or begins with the next action.
     fn half_step<'a>(
         &mut self,
-        half_done: &mut Option<(TxnHeader, Vec<(OpCode, Txn)>, usize)>,
+        half_done: &mut Option<HalfDone>,
         during: &mut impl Iterator<Item = &'a Action>,
     ) {
         if let Some((header, parts, done)) = half_done {
