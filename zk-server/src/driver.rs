@@ -12,6 +12,7 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +20,7 @@ use hashbrown::HashMap;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
-use zk_core::{CloseReason, ConnId, Effect, Input, Standalone};
+use zk_core::{CloseReason, ConnId, Effect, Incoming, Input, Standalone};
 use zk_proto::{
     ConnectRequest, ErrorCode, Record, ReplyHeader, WatcherEvent, Xid, Zxid, write_frame,
 };
@@ -48,8 +49,18 @@ pub(crate) enum ToCore {
         /// The handshake.
         request: ConnectRequest,
     },
-    /// Requests, or the end of a connection.
-    Input(Input),
+    /// Requests of one connection, in the order sent.
+    Requests {
+        /// The connection.
+        conn: ConnId,
+        /// At least one request.
+        requests: Vec<Incoming>,
+    },
+    /// A connection is gone: the last that the loop hears of it.
+    Disconnected {
+        /// The connection.
+        conn: ConnId,
+    },
     /// A question about the core's state.
     Inspect(Box<dyn FnOnce(&Standalone) + Send>),
 }
@@ -58,7 +69,10 @@ impl fmt::Debug for ToCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect { link, .. } => write!(f, "Connect({:?})", link.id),
-            Self::Input(input) => write!(f, "Input({input:?})"),
+            Self::Requests { conn, requests } => {
+                write!(f, "Requests({conn:?}, {})", requests.len())
+            }
+            Self::Disconnected { conn } => write!(f, "Disconnected({conn:?})"),
             Self::Inspect(_) => f.write_str("Inspect"),
         }
     }
@@ -71,8 +85,6 @@ pub(crate) struct Driver {
     pub(crate) messages: mpsc::Receiver<ToCore>,
     pub(crate) storage: StorageThread,
     pub(crate) from_storage: mpsc::UnboundedReceiver<FromStorage>,
-    /// Closed by whoever wants the server to stop.
-    pub(crate) stop: tokio_util::sync::CancellationToken,
 }
 
 /// A connection as the loop sees it.
@@ -80,6 +92,9 @@ struct Peer {
     link: Arc<Link>,
     replies: Vec<Outgoing>,
     weight: usize,
+    /// Whether it is among those that something is to be handed to.
+    is_touched: bool,
+    ends_message: bool,
     closes: bool,
 }
 
@@ -96,9 +111,9 @@ impl Driver {
             mut messages,
             storage,
             mut from_storage,
-            stop,
         } = self;
         let clock = server.clock;
+        let stop = server.stop.clone();
         let mut outbound = Outbound::new(server);
         let mut stop = pin!(stop.cancelled());
         let mut is_stopping = false;
@@ -159,14 +174,17 @@ impl Driver {
                         outbound.add_peer(link);
                         core.handle(now, input);
                     }
-                    ToCore::Input(Input::Disconnected { conn }) => {
+                    ToCore::Disconnected { conn } => {
                         if outbound.remove_peer(conn) {
                             core.handle(now, Input::Disconnected { conn });
                         }
                     }
-                    ToCore::Input(input) if !is_stopping => core.handle(now, input),
+                    ToCore::Requests { conn, requests } if !is_stopping => {
+                        outbound.end_message(conn);
+                        core.handle(now, Input::Requests { conn, requests });
+                    }
                     ToCore::Inspect(question) => question(&core),
-                    ToCore::Connect { .. } | ToCore::Input(_) => {}
+                    ToCore::Connect { .. } | ToCore::Requests { .. } => {}
                 }
                 // After each message, so that what one client asks for is bounded when it is
                 // handed over, not when the turn ends.
@@ -204,10 +222,28 @@ impl Outbound {
         let peer = Peer {
             replies: Vec::new(),
             weight: 0,
+            is_touched: false,
+            ends_message: false,
             closes: false,
             link,
         };
         self.peers.insert(peer.link.id, peer);
+    }
+
+    /// The connection, noted as one that something is to be handed to; `None` when it is gone.
+    fn touch(&mut self, conn: ConnId) -> Option<&mut Peer> {
+        let peer = self.peers.get_mut(&conn)?;
+        if !peer.is_touched {
+            peer.is_touched = true;
+            self.touched.push(conn);
+        }
+        Some(peer)
+    }
+
+    fn end_message(&mut self, conn: ConnId) {
+        if let Some(peer) = self.touch(conn) {
+            peer.ends_message = true;
+        }
     }
 
     fn remove_peer(&mut self, conn: ConnId) -> bool {
@@ -240,60 +276,54 @@ impl Outbound {
         }
     }
 
-    /// Notes something for a connection; it is dropped if the connection is gone, or takes its
-    /// replies so slowly that it is about to be.
+    /// Notes something for a connection. It is dropped if the connection is gone, or lets more
+    /// pile up than it may, and is then aborted. What a turn adds does not count before it is
+    /// handed over: one answer is always let through, and a client that takes its replies is never
+    /// aborted for having asked for many.
     fn hand(&mut self, conn: ConnId, item: Outgoing) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
-            return;
-        };
-        if peer.replies.is_empty() && !peer.closes {
-            self.touched.push(conn);
-        }
-        peer.weight += item.weight();
         let weight_max = self
             .server
             .config
             .limits
             .reply_bytes_per_connection_max
             .get();
-        if peer.weight <= weight_max {
-            peer.replies.push(item);
+        let Some(peer) = self.touch(conn) else {
+            return;
+        };
+        if peer.link.unwritten() > weight_max {
+            peer.link.abort();
         } else {
-            // Handing over the weight aborts the connection: the replies themselves are moot.
-            peer.replies.truncate(1);
+            peer.weight += item.weight();
+            peer.replies.push(item);
         }
     }
 
     fn close(&mut self, conn: ConnId, reason: &CloseReason) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.touch(conn) else {
             return;
         };
-        if peer.replies.is_empty() && !peer.closes {
-            self.touched.push(conn);
-        }
         peer.closes = true;
         log_close(&peer.link, reason);
         if matches!(reason, CloseReason::AuthFailed { .. }) {
             let failures = &self.server.stats.auth_failures;
-            failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            failures.fetch_add(1, Relaxed);
         }
     }
 
     /// Hands each connection what the turn brought, as one batch.
     fn post(&mut self) {
-        let weight_max = self
-            .server
-            .config
-            .limits
-            .reply_bytes_per_connection_max
-            .get();
         for conn in self.touched.drain(..) {
             let Some(peer) = self.peers.get_mut(&conn) else {
                 continue;
             };
-            let replies = std::mem::take(&mut peer.replies);
-            let weight = std::mem::take(&mut peer.weight);
-            peer.link.post(replies, weight, weight_max);
+            peer.is_touched = false;
+            if !peer.replies.is_empty() {
+                let replies = std::mem::take(&mut peer.replies);
+                peer.link.post(replies, std::mem::take(&mut peer.weight));
+            }
+            if std::mem::take(&mut peer.ends_message) {
+                peer.link.end_message();
+            }
             if peer.closes {
                 peer.link.close();
             }

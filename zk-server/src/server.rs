@@ -138,14 +138,13 @@ impl ServerBuilder {
         let (to_core, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
         let server = Arc::new(Shared::new(config, clock, to_core));
         server.client_port.store(local_addr.port(), Relaxed);
-        let stop = CancellationToken::new();
+        let stop = server.stop.clone();
         let driver = Driver {
             core: opened.core,
             server: Arc::clone(&server),
             messages,
             storage,
             from_storage,
-            stop: stop.clone(),
         };
         info!(address = %local_addr, "serving");
         let whole = Whole {
@@ -153,7 +152,6 @@ impl ServerBuilder {
             driver,
             listeners,
             storage_thread,
-            stop: stop.clone(),
         };
         Ok(Running {
             local_addr,
@@ -219,7 +217,6 @@ struct Whole {
     driver: Driver,
     listeners: Vec<TcpListener>,
     storage_thread: StorageJoin,
-    stop: CancellationToken,
 }
 
 impl Whole {
@@ -234,11 +231,11 @@ impl Whole {
         let result = tokio::select! {
             ended = &mut driver => ended.unwrap_or(Err(ServerError::Ended("the loop"))),
             _ = acceptors.join_next() => {
-                self.stop.cancel();
+                self.server.stop.cancel();
                 _ = driver.await;
                 Err(ServerError::Ended("the acceptor"))
             }
-            () = self.stop.cancelled() => {
+            () = self.server.stop.cancelled() => {
                 acceptors.shutdown().await;
                 driver.await.unwrap_or(Err(ServerError::Ended("the loop")))
             }

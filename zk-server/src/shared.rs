@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// The port that was given; zero before.
     pub(crate) client_port: AtomicU16,
+    /// Cancelled when the server is to stop.
+    pub(crate) stop: CancellationToken,
     /// To the loop that owns the core.
     pub(crate) core: mpsc::Sender<ToCore>,
 }
@@ -34,6 +37,7 @@ impl Shared {
             clock,
             registry,
             client_port: AtomicU16::new(0),
+            stop: CancellationToken::new(),
             core,
         }
     }

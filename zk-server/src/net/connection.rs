@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 use tracing::{debug, error, info, warn};
-use zk_core::{Incoming, Input};
+use zk_core::Incoming;
 use zk_proto::{
     ConnectRequest, DecodeError, FrameError, OpCode, Reader, Record, Request, RequestHeader, Xid,
     split_frame, write_frame,
@@ -42,7 +42,7 @@ use crate::words::{self, Word};
 /// Bytes asked of the socket at once while no frame is known to be longer.
 const READ_BYTES: usize = 16 * 1024;
 /// Requests of one message to the loop; the rest of the input follows in another.
-const REQUESTS_PER_MESSAGE: usize = 128;
+const REQUESTS_PER_MESSAGE: usize = 64;
 /// How long a closed connection's client may take for what was written last.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -67,7 +67,7 @@ pub(crate) async fn serve(stream: TcpStream, link: Arc<Link>, server: Arc<Shared
         .fetch_sub(connection.outstanding(), Relaxed);
     if connection.is_known_to_core {
         // A core that is gone needs no word of it.
-        let gone = ToCore::Input(Input::Disconnected { conn: link.id });
+        let gone = ToCore::Disconnected { conn: link.id };
         _ = server.core.send(gone).await;
     }
     match ended {
@@ -213,11 +213,9 @@ impl Connection {
         loop {
             match poll_fn(|context| self.poll_session(context)).await {
                 Ok(requests) => {
-                    let requests = ToCore::Input(Input::Requests {
-                        conn: self.link.id,
-                        requests,
-                    });
-                    if self.server.core.send(requests).await.is_err() {
+                    let conn = self.link.id;
+                    let message = ToCore::Requests { conn, requests };
+                    if self.server.core.send(message).await.is_err() {
                         return Ended::Stopped;
                     }
                 }
@@ -248,14 +246,20 @@ impl Connection {
             if !self.may_read() {
                 return Poll::Pending;
             }
+            if !self.has_whole_frame() {
+                if self.input.is_empty() && self.requests.is_empty() && self.output.is_empty() {
+                    self.release_buffers();
+                }
+                ready!(self.stream.poll_read_ready(context))?;
+            }
+            if self.link.awaits_loop() {
+                return Poll::Pending;
+            }
             let requests = self.take_requests()?;
             if !requests.is_empty() {
+                self.link.begin_message();
                 return Poll::Ready(Ok(requests));
             }
-            if self.input.is_empty() && self.requests.is_empty() && self.output.is_empty() {
-                self.release_buffers();
-            }
-            ready!(self.stream.poll_read_ready(context))?;
             self.reserve_input();
             let stream = Pin::new(&mut self.stream);
             if ready!(poll_read_buf(stream, context, &mut self.input))? == 0 {
@@ -356,6 +360,15 @@ impl Connection {
             self.link.written(std::mem::take(&mut self.reply_weight));
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether the input starts with a whole frame, or one that is out of bounds.
+    fn has_whole_frame(&self) -> bool {
+        let frame_max = self.server.config.limits.frame_bytes_max.get();
+        self.input.first_chunk::<4>().is_some_and(|&length| {
+            let length = u32::from_be_bytes(length) as usize;
+            length > frame_max || self.input.len() - 4 >= length
+        })
     }
 
     /// Whether another request may be read: the limits on what is under way are not reached.
@@ -486,9 +499,12 @@ impl Connection {
             }
             self.stream.shutdown().await?;
             self.release_buffers();
+            if self.server.stop.is_cancelled() {
+                return Ok(());
+            }
             let mut rest = [0; 512];
             while self.stream.read(&mut rest).await? > 0 {}
-            io::Result::Ok(())
+            Ok::<_, io::Error>(())
         };
         if let Ok(Err(error)) = Box::pin(timeout(LINGER, linger)).await {
             debug!(%peer, %error, "connection lost while it was closed");

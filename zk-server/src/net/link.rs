@@ -1,7 +1,7 @@
 //! What the loop and a connection's task share: the replies on their way, and figures to show.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::task::Context;
 
@@ -95,10 +95,19 @@ pub(crate) struct Link {
     outstanding: AtomicUsize,
     /// Weight of what was posted and is not yet written.
     unwritten: AtomicUsize,
+    /// Whether the loop has a message of requests: [`NO_MESSAGE`] and following.
+    message: AtomicU8,
     posted: Mutex<Posted>,
     waker: AtomicWaker,
     stats: Mutex<ConnectionStats>,
 }
+
+/// The loop has no message of requests.
+const NO_MESSAGE: u8 = 0;
+/// It has one.
+const MESSAGE: u8 = 1;
+/// It has one, and the task waits for it.
+const MESSAGE_AWAITED: u8 = 2;
 
 #[derive(Debug)]
 struct Posted {
@@ -116,6 +125,7 @@ impl Link {
             session_timeout_ms: AtomicI32::new(0),
             outstanding: AtomicUsize::new(0),
             unwritten: AtomicUsize::new(0),
+            message: AtomicU8::new(NO_MESSAGE),
             posted: Mutex::new(Posted {
                 items: Vec::new(),
                 order: Order::Serve,
@@ -125,24 +135,40 @@ impl Link {
         }
     }
 
-    /// Hands over `items` of a total `weight` and wakes the task. Once more than `weight_max` waits
-    /// to be written, the connection is aborted instead; false then.
-    pub(crate) fn post(&self, items: Vec<Outgoing>, weight: usize, weight_max: usize) -> bool {
-        let before = self.unwritten.fetch_add(weight, Ordering::Relaxed);
-        let fits = before.saturating_add(weight) <= weight_max;
+    /// Hands over `items` of a total `weight` and wakes the task.
+    pub(crate) fn post(&self, items: Vec<Outgoing>, weight: usize) {
+        self.unwritten.fetch_add(weight, Ordering::Relaxed);
         {
             let mut posted = self.posted();
-            if !fits {
-                posted.order = Order::Abort;
-                posted.items = Vec::new();
-            } else if posted.items.is_empty() {
+            if posted.items.is_empty() {
                 posted.items = items;
             } else {
                 posted.items.extend(items);
             }
         }
         self.waker.wake();
-        fits
+    }
+
+    /// The task sends a message of requests. It sends no other before the loop has looked at this
+    /// one, so that a client's replies are weighed before it asks for more.
+    pub(crate) fn begin_message(&self) {
+        self.message.store(MESSAGE, Ordering::Relaxed);
+    }
+
+    /// Whether the loop still has the task's message; then the task is woken when it no longer has.
+    pub(crate) fn awaits_loop(&self) -> bool {
+        let (success, failure) = (Ordering::Relaxed, Ordering::Acquire);
+        let before = self
+            .message
+            .compare_exchange(MESSAGE, MESSAGE_AWAITED, success, failure);
+        before != Err(NO_MESSAGE)
+    }
+
+    /// The loop has looked at the message and posted what came of it at once.
+    pub(crate) fn end_message(&self) {
+        if self.message.swap(NO_MESSAGE, Ordering::AcqRel) == MESSAGE_AWAITED {
+            self.waker.wake();
+        }
     }
 
     /// Orders the task to close once all that is posted is written.
