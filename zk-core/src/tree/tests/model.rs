@@ -513,10 +513,8 @@ impl Model {
             .nodes
             .iter()
             .map(|(path, node)| path.encode_utf16().count() as i64 + len(&node.data));
-        assert_eq!(
-            tree.approximate_data_size(),
-            sizes.sum::<usize>() as u64 + 1
-        );
+        let size = i64::try_from(tree.approximate_data_size()).unwrap();
+        assert_eq!(size, sizes.sum::<i64>() + 1);
 
         let owners = self.nodes.values().map(|node| node.stat.ephemeral_owner);
         let sessions: BTreeSet<i64> = owners.clone().filter(|&owner| owner > 0).collect();
