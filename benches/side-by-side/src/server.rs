@@ -1,0 +1,238 @@
+//! Server processes, one at a time.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "starts processes, measures time, asks over sockets"
+)]
+
+use std::fmt;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::Options;
+
+const START_WITHIN: Duration = Duration::from_secs(120);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+const POLL_EVERY: Duration = Duration::from_millis(1);
+
+/// Whose server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Ours,
+    Apache,
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ours => "zk-server",
+            Self::Apache => "Apache ZooKeeper",
+        })
+    }
+}
+
+/// A running server. Dropping it kills the process.
+#[derive(Debug)]
+pub(crate) struct Server {
+    place: Place,
+    process: Process,
+    started_within: Duration,
+}
+
+/// A process that ends with its owner.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended already, except when a measurement failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where a server runs, running or not.
+#[derive(Debug)]
+pub(crate) struct Place {
+    flavour: Flavour,
+    dir: TempDir,
+    address: SocketAddr,
+}
+
+impl Place {
+    fn new(flavour: Flavour, options: &Options) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("side-by-side-")
+            .tempdir_in(&options.data)?;
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let place = Self {
+            flavour,
+            dir,
+            address,
+        };
+        let config = format!(
+            "tickTime=2000\ndataDir={}\nclientPort={}\nclientPortAddress={}\nmaxClientCnxns=0\n\
+             4lw.commands.whitelist=*\nadmin.enableServer=false\n",
+            place.dir.path().display(),
+            address.port(),
+            address.ip()
+        );
+        fs::write(place.config(), config)?;
+        Ok(place)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("zoo.cfg")
+    }
+
+    fn command(&self, options: &Options) -> anyhow::Result<Command> {
+        Ok(match self.flavour {
+            Flavour::Ours => {
+                let mut command = Command::new(program("zk-server")?);
+                command.arg("start-foreground").arg(self.config());
+                command
+            }
+            Flavour::Apache => {
+                let mut command = Command::new("java");
+                command
+                    .args(&options.java_option)
+                    .args(["-cp", "/usr/share/java/*"])
+                    .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+                    .arg(self.config());
+                command
+            }
+        })
+    }
+
+    /// Starts the server and waits until it serves.
+    pub(crate) fn start_again(self, options: &Options) -> anyhow::Result<Server> {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("server.out"))?;
+        let mut command = self.command(options)?;
+        command
+            .stdin(Stdio::null())
+            .stderr(log.try_clone()?)
+            .stdout(log);
+        let started = Instant::now();
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot run {command:?}"))?;
+        let mut server = Server {
+            place: self,
+            process: Process(child),
+            started_within: Duration::ZERO,
+        };
+        while !server.serves() {
+            if let Some(status) = server.process.0.try_wait()? {
+                bail!("ended with {status}: {}", server.output());
+            }
+            ensure!(
+                started.elapsed() < START_WITHIN,
+                "does not serve within {START_WITHIN:?}: {}",
+                server.output()
+            );
+            std::thread::sleep(POLL_EVERY);
+        }
+        server.started_within = started.elapsed();
+        Ok(server)
+    }
+}
+
+impl Server {
+    /// Starts a server with an empty data directory.
+    pub(crate) fn start(flavour: Flavour, options: &Options) -> anyhow::Result<Self> {
+        Place::new(flavour, options)?.start_again(options)
+    }
+
+    /// From the start of the process to its first answer.
+    pub(crate) fn started_within(&self) -> Duration {
+        self.started_within
+    }
+
+    fn serves(&self) -> bool {
+        self.ask("srvr")
+            .is_ok_and(|answer| answer.contains("Mode: "))
+    }
+
+    fn ask(&self, word: &str) -> std::io::Result<String> {
+        let mut socket = TcpStream::connect(self.place.address)?;
+        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket.write_all(word.as_bytes())?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    fn output(&self) -> String {
+        let path = self.place.dir.path().join("server.out");
+        fs::read_to_string(path).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// Runs `zk bench` against the server; gives its report.
+    pub(crate) fn bench(
+        &self,
+        workload: &str,
+        options: &[(&str, String)],
+    ) -> anyhow::Result<Value> {
+        let mut command = Command::new(program("zk")?);
+        command
+            .args(["--json", "--timeout", "40s", "--server"])
+            .arg(self.place.address.to_string())
+            .args(["bench", workload, "--pid"])
+            .arg(self.process.0.id().to_string());
+        for (option, value) in options {
+            command.arg(option).arg(value);
+        }
+        let output = command.stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "{command:?} failed");
+        serde_json::from_slice(&output.stdout).context("zk bench printed no report")
+    }
+
+    /// Resident memory.
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        let kib: f64 = kib.context("no VmRSS")?.parse()?;
+        Ok(kib * 1024.0)
+    }
+
+    /// Asks the server to stop and waits for it. Its data stays.
+    pub(crate) fn stop(mut self) -> anyhow::Result<Place> {
+        let pid = i32::try_from(self.process.0.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(pid.context("no pid")?, Signal::TERM)?;
+        let asked = Instant::now();
+        while self.process.0.try_wait()?.is_none() {
+            ensure!(
+                asked.elapsed() < STOP_WITHIN,
+                "does not stop within {STOP_WITHIN:?}"
+            );
+            std::thread::sleep(POLL_EVERY);
+        }
+        Ok(self.place)
+    }
+}
+
+/// A program of this workspace, beside this one.
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let path = own.parent().unwrap_or(Path::new(".")).join(name);
+    ensure!(
+        path.is_file(),
+        "{} is missing: build zk-server and zk-cli with the same profile",
+        path.display()
+    );
+    Ok(path)
+}
