@@ -28,6 +28,13 @@ pub struct CoreConfig {
     pub path_bytes_max: usize,
     /// Parts of a created znode's path; more are answered with BADARGUMENTS.
     pub path_depth_max: usize,
+    /// Length of a transaction in the log, without header. A write that would become a longer one is
+    /// answered with MARSHALLINGERROR. The default is the longest that Apache's server reads back:
+    /// `jute.maxbuffer` and as much again.
+    pub txn_bytes_max: usize,
+    /// Length of the list of paths in a session's closeSession. The creation of an ephemeral that
+    /// would pass it is answered with QUOTAEXCEEDED. It must be below `txn_bytes_max`.
+    pub ephemeral_bytes_per_session_max: usize,
     /// Whether znodes with a time to live exist (`extendedTypesEnabled`).
     pub extended_types: bool,
     /// Whether hard quotas refuse writes and soft ones are counted (`enforceQuota`).
@@ -103,6 +110,8 @@ impl Default for CoreConfig {
             identities_per_connection_max: 64,
             path_bytes_max: 64 << 10,
             path_depth_max: 1_000,
+            txn_bytes_max: 2 * 0xf_ffff,
+            ephemeral_bytes_per_session_max: 0xf_ffff,
             extended_types: false,
             enforce_quota: false,
             skip_acl: false,

@@ -24,7 +24,7 @@ mod standalone;
 pub mod tree;
 mod watches;
 
-pub use auth::ACL_ENTRIES_MAX;
+pub use auth::{ACL_ENTRIES_MAX, AUTH_BYTES_MAX};
 pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
 pub use info::{Counters, DigestAt, SessionInfo, WatchSummary};
 pub use io::{CloseReason, ConnId, Effect, Incoming, Input, Now, SnapshotView};

@@ -184,6 +184,8 @@ impl Sessions {
                     let bucket = session.bucket;
                     self.queue.entry(bucket).or_default().push(id);
                 } else if session.state == SessionState::Open {
+                    // Another entry of this bucket may name it, left from a longer timeout.
+                    session.queued = NOWHERE;
                     expired.push(slot);
                 } else if session.state == SessionState::Opening {
                     // Its birth is not on disk yet, so it cannot end: it gets another tick.
@@ -207,6 +209,9 @@ impl Sessions {
         bucket(self.tick_ms, now, timeout)
     }
 }
+
+/// The bucket of a session that is not queued.
+const NOWHERE: u64 = u64::MAX;
 
 fn bucket(tick_ms: u64, now: Duration, timeout: Duration) -> u64 {
     (ms(now) + ms(timeout)) / tick_ms + 1
@@ -294,6 +299,17 @@ mod tests {
         assert_eq!(sessions.take_expired(at(5_000)), [slot]);
         sessions.remove(slot);
         assert_eq!(sessions.take_expired(at(50_000)), []);
+    }
+
+    #[test]
+    fn a_session_queued_twice_in_a_bucket_expires_once() {
+        let mut sessions = empty();
+        let slot = opened(&mut sessions, 9_000, 0);
+        sessions.get_mut(slot).granted = at(4_000);
+        sessions.touch(slot, at(0));
+        sessions.touch(slot, at(5_000));
+        assert_eq!(sessions.take_expired(at(5_000)), []);
+        assert_eq!(sessions.take_expired(at(10_000)), [slot]);
     }
 
     #[test]

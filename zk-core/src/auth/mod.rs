@@ -19,6 +19,9 @@ use crate::{AuthConfig, CoreConfig};
 /// Entries of one ACL, `auth` expanded. A longer one is answered with INVALIDACL.
 pub const ACL_ENTRIES_MAX: usize = 1_000;
 
+/// Length of what addauth proves. A longer proof fails.
+pub const AUTH_BYTES_MAX: usize = 4 << 10;
+
 /// What a connection proved about its client.
 #[derive(Debug, Clone)]
 pub(crate) struct Identities {
@@ -152,7 +155,7 @@ impl Policy {
 
     /// Takes a proof; `false` when it proves nothing.
     pub(crate) fn authenticate(&self, who: &mut Identities, auth: &Auth) -> bool {
-        if who.ids.len() >= self.identities_max {
+        if who.ids.len() >= self.identities_max || auth.auth.len() > AUTH_BYTES_MAX {
             return false;
         }
         match auth.scheme.as_str() {
@@ -321,6 +324,8 @@ mod tests {
     #[test]
     fn identities_are_bounded() {
         let mut who = stranger();
+        let long = "u".repeat(AUTH_BYTES_MAX + 1);
+        assert!(!policy().authenticate(&mut who, &proof("digest", &long)));
         for user in 0..7 {
             assert!(
                 policy().authenticate(&mut who, &proof("digest", &alloc::format!("u{user}:p")))

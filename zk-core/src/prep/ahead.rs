@@ -2,8 +2,8 @@
 //! `ZooKeeperServer`, 3.9.5).
 //!
 //! A change is the newest pending state of one path. It is dropped when the transaction that made it
-//! is applied; one that a later transaction replaced went with its replacement. A multi that fails is
-//! taken back whole.
+//! is applied; one that a later transaction replaced went with its replacement. The changes of a
+//! request that fails half-way, as a multi may, are taken back.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -39,7 +39,9 @@ struct Step {
     zxid: Zxid,
     path: SmolStr,
     /// The owner of the ephemeral that it creates.
-    owner: Option<SessionId>,
+    created: Option<SessionId>,
+    /// The owner of the ephemeral that it deletes.
+    deleted: Option<SessionId>,
 }
 
 #[derive(Debug)]
@@ -48,13 +50,16 @@ pub(super) struct Ahead {
     steps: VecDeque<Step>,
     /// Pending creations of ephemerals, counted, since a path can be created again.
     created: BTreeMap<(SessionId, SmolStr), usize>,
+    /// What the paths of a session's ephemerals, all that it will own, take in its closeSession.
+    owned_bytes: BTreeMap<SessionId, usize>,
     digest: u64,
-    /// What the changes of the multi under way replaced, and the digest before it.
-    undo: Option<Undo>,
+    undo: Undo,
 }
 
-#[derive(Debug)]
+/// What the changes of the request under way replaced, and the digest before it.
+#[derive(Debug, Default)]
 struct Undo {
+    is_kept: bool,
     digest: u64,
     replaced: Vec<Option<Change>>,
 }
@@ -62,12 +67,17 @@ struct Undo {
 impl Ahead {
     /// With nothing pending.
     pub(super) fn new(tree: &Tree) -> Self {
+        let owned_bytes = tree.sessions_with_ephemerals().map(|session| {
+            let paths = tree.ephemerals_of(session);
+            (session, paths.map(|path| listed_bytes(&path)).sum())
+        });
         Self {
             changes: HashMap::new(),
             steps: VecDeque::new(),
             created: BTreeMap::new(),
+            owned_bytes: owned_bytes.collect(),
             digest: tree.digest(),
-            undo: None,
+            undo: Undo::default(),
         }
     }
 
@@ -101,7 +111,20 @@ impl Ahead {
     /// Creates a znode. `owner` is the session of an ephemeral.
     pub(super) fn create(&mut self, zxid: Zxid, path: &str, node: Node, owner: Option<SessionId>) {
         self.digest = self.digest.wrapping_add(node.digest().into());
-        self.put(zxid, path, Some(node), owner);
+        if let Some(session) = owner {
+            self.own(session, path);
+        }
+        let path = SmolStr::new(path);
+        if let Some(session) = owner {
+            *self.created.entry((session, path.clone())).or_default() += 1;
+        }
+        let step = Step {
+            zxid,
+            path,
+            created: owner,
+            deleted: None,
+        };
+        self.put(step, Some(node));
     }
 
     /// Changes a znode, which is as [`node`](Self::node) gave it.
@@ -115,28 +138,58 @@ impl Ahead {
         self.digest = self.digest.wrapping_sub(node.digest().into());
         change(&mut node);
         self.digest = self.digest.wrapping_add(node.digest().into());
-        self.put(zxid, path, Some(node), None);
-    }
-
-    /// Deletes a znode, which is as [`node`](Self::node) gave it.
-    pub(super) fn delete(&mut self, zxid: Zxid, path: &str, node: &Node) {
-        self.digest = self.digest.wrapping_sub(node.digest().into());
-        self.put(zxid, path, None, None);
-    }
-
-    fn put(&mut self, zxid: Zxid, path: &str, node: Option<Node>, owner: Option<SessionId>) {
-        let path = SmolStr::new(path);
-        if let Some(session) = owner {
-            *self.created.entry((session, path.clone())).or_default() += 1;
-        }
-        self.steps.push_back(Step {
+        let step = Step {
             zxid,
-            path: path.clone(),
-            owner,
-        });
-        let replaced = self.changes.insert(path, Change { zxid, node });
-        if let Some(undo) = &mut self.undo {
-            undo.replaced.push(replaced);
+            path: SmolStr::new(path),
+            created: None,
+            deleted: None,
+        };
+        self.put(step, Some(node));
+    }
+
+    /// Deletes a znode, which is as [`node`](Self::node) gave it. `owner` is the session of an
+    /// ephemeral.
+    pub(super) fn delete(&mut self, zxid: Zxid, path: &str, node: &Node, owner: Option<SessionId>) {
+        self.digest = self.digest.wrapping_sub(node.digest().into());
+        if let Some(session) = owner {
+            self.disown(session, path);
+        }
+        let step = Step {
+            zxid,
+            path: SmolStr::new(path),
+            created: None,
+            deleted: owner,
+        };
+        self.put(step, None);
+    }
+
+    fn put(&mut self, step: Step, node: Option<Node>) {
+        let change = Change {
+            zxid: step.zxid,
+            node,
+        };
+        let replaced = self.changes.insert(step.path.clone(), change);
+        self.steps.push_back(step);
+        if self.undo.is_kept {
+            self.undo.replaced.push(replaced);
+        }
+    }
+
+    /// Bytes that the paths of the session's ephemerals will take in its closeSession.
+    pub(super) fn owned_bytes(&self, session: SessionId) -> usize {
+        self.owned_bytes.get(&session).copied().unwrap_or(0)
+    }
+
+    fn own(&mut self, session: SessionId, path: &str) {
+        *self.owned_bytes.entry(session).or_default() += listed_bytes(path);
+    }
+
+    fn disown(&mut self, session: SessionId, path: &str) {
+        let bytes = self.owned_bytes.get_mut(&session);
+        let bytes = bytes.expect("the paths of every ephemeral are counted");
+        *bytes -= listed_bytes(path);
+        if *bytes == 0 {
+            self.owned_bytes.remove(&session);
         }
     }
 
@@ -156,35 +209,37 @@ impl Ahead {
 
     /// Begins changes that may be taken back.
     pub(super) fn begin(&mut self) {
-        self.undo = Some(Undo {
-            digest: self.digest,
-            replaced: Vec::new(),
-        });
+        self.undo.is_kept = true;
+        self.undo.digest = self.digest;
     }
 
-    /// Keeps the changes since [`begin`](Self::begin).
+    /// Ends what [`begin`](Self::begin) began; the changes stay.
     pub(super) fn keep(&mut self) {
-        self.undo = None;
+        self.undo.is_kept = false;
+        self.undo.replaced.clear();
     }
 
     /// Takes back the changes since [`begin`](Self::begin).
     pub(super) fn take_back(&mut self) {
-        let Some(undo) = self.undo.take() else {
-            return;
-        };
-        self.digest = undo.digest;
-        for replaced in undo.replaced.into_iter().rev() {
+        self.digest = self.undo.digest;
+        while let Some(replaced) = self.undo.replaced.pop() {
             let step = self.steps.pop_back().expect("each change is a step");
             match replaced {
                 Some(change) => self.changes.insert(step.path.clone(), change),
                 None => self.changes.remove(&step.path),
             };
+            if let Some(session) = step.created {
+                self.disown(session, &step.path);
+            }
+            if let Some(session) = step.deleted {
+                self.own(session, &step.path);
+            }
             self.uncount(step);
         }
     }
 
     fn uncount(&mut self, step: Step) {
-        let Some(session) = step.owner else {
+        let Some(session) = step.created else {
             return;
         };
         let key = (session, step.path);
@@ -233,4 +288,9 @@ impl Node {
     fn digest(&self) -> u32 {
         self.content.with(&self.stat)
     }
+}
+
+/// A path's encoding in a list.
+const fn listed_bytes(path: &str) -> usize {
+    4 + path.len()
 }

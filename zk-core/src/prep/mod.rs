@@ -3,7 +3,8 @@
 //! A request is checked against the tree and everything pending, in the order in which Apache's
 //! server checks, and becomes a transaction with a zxid and the wall time. A request that is refused
 //! becomes an error transaction: it takes a zxid and is logged too. In a multi each operation sees
-//! those before it; when one is refused, all are taken back.
+//! those before it; when one is refused, all are taken back. So is a transaction that would be too
+//! long for the log, since it is the transaction that must be read again, not the request.
 
 mod ahead;
 
@@ -14,7 +15,7 @@ use core::fmt::Write as _;
 
 use zk_proto::{
     Acl, Create, EphemeralOwner, ErrorCode, MultiOp, OpCode, Path, Perms, Request, SessionId,
-    StatPersisted, TTL_MS_MAX, Txn, TxnHeader, Xid, Zxid,
+    StatPersisted, TTL_MS_MAX, Txn, TxnHeader, Writer, Xid, Zxid,
 };
 
 use crate::auth::{Identities, Policy};
@@ -42,6 +43,8 @@ struct Rules {
     close_session_paths: bool,
     path_bytes_max: usize,
     path_depth_max: usize,
+    txn_bytes_max: usize,
+    ephemeral_bytes_per_session_max: usize,
 }
 
 /// A transaction to be logged.
@@ -78,6 +81,8 @@ impl Prep {
                 close_session_paths: config.close_session_paths,
                 path_bytes_max: config.path_bytes_max,
                 path_depth_max: config.path_depth_max,
+                txn_bytes_max: config.txn_bytes_max,
+                ephemeral_bytes_per_session_max: config.ephemeral_bytes_per_session_max,
             },
         }
     }
@@ -99,7 +104,8 @@ impl Prep {
     pub(crate) fn write(&mut self, mut asked: Asked<'_>, request: Request) -> Prepared {
         let zxid = self.last_zxid.next();
         let asked = &mut asked;
-        let made = match request {
+        self.ahead.begin();
+        let mut made = match request {
             Request::Create(create) => self.op(asked, zxid, MultiOp::Create(create)),
             Request::Delete { path, version } => {
                 self.op(asked, zxid, MultiOp::Delete { path, version })
@@ -122,6 +128,13 @@ impl Prep {
             Request::Reconfig(_) => Err(ErrorCode::RECONFIG_DISABLED),
             other => unreachable!("{} is no write", other.op()),
         };
+        if let Ok((_, txn)) = &made
+            && encoded_bytes(txn) > self.rules.txn_bytes_max
+        {
+            self.ahead.take_back();
+            made = Err(ErrorCode::MARSHALLING_ERROR);
+        }
+        self.ahead.keep();
         let (op, txn) = made.unwrap_or_else(|code| (OpCode::ERROR, Txn::Error(code)));
         self.prepared(asked.session, asked.xid, asked.time_ms, op, txn)
     }
@@ -170,8 +183,10 @@ impl Prep {
     ) -> Option<Prepared> {
         let zxid = self.last_zxid.next();
         let node = self.ahead.node(tree, &path)?;
-        let kind = EphemeralOwner::from_raw(node.stat.ephemeral_owner, self.rules.extended_types);
-        let is_reaped = matches!(kind, EphemeralOwner::Container | EphemeralOwner::Ttl(_));
+        let is_reaped = matches!(
+            self.kind(&node),
+            EphemeralOwner::Container | EphemeralOwner::Ttl(_)
+        );
         if !is_reaped || node.children > 0 || !is_due(&node.stat) {
             return None;
         }
@@ -206,7 +221,6 @@ impl Prep {
     }
 
     fn multi(&mut self, asked: &mut Asked<'_>, zxid: Zxid, ops: Vec<MultiOp>) -> Txn {
-        self.ahead.begin();
         let mut failed = false;
         let mut parts = Vec::with_capacity(ops.len());
         for op in ops {
@@ -221,7 +235,6 @@ impl Prep {
             }
             parts.push(made.unwrap_or_else(|code| (OpCode::ERROR, Txn::Error(code))));
         }
-        self.ahead.keep();
         Txn::Multi(parts)
     }
 
@@ -301,7 +314,7 @@ impl Prep {
         if self.ahead.contains(asked.tree, &path) {
             return Err(ErrorCode::NODE_EXISTS);
         }
-        if self.is_ephemeral(&parent) {
+        if matches!(self.kind(&parent), EphemeralOwner::Session(_)) {
             return Err(ErrorCode::NO_CHILDREN_FOR_EPHEMERALS);
         }
         let data_bytes = data.as_ref().map_or(0, bytes::Bytes::len);
@@ -317,6 +330,12 @@ impl Prep {
             None if is_ttl => EphemeralOwner::Ttl(create.ttl_ms),
             None => EphemeralOwner::Persistent,
         };
+        if owner.is_some_and(|session| {
+            let owned = self.ahead.owned_bytes(session) + 4 + path.len();
+            owned > self.rules.ephemeral_bytes_per_session_max
+        }) {
+            return Err(ErrorCode::QUOTA_EXCEEDED);
+        }
         let parent_cversion = cversion.wrapping_add(1);
         let parent_path = path.get(..parent_end).unwrap_or("/");
         self.ahead.change(zxid, parent_path, parent, |parent| {
@@ -404,7 +423,11 @@ impl Prep {
             parent.children -= 1;
             parent.stat.pzxid = zxid;
         });
-        self.ahead.delete(zxid, path, node);
+        let owner = match self.kind(node) {
+            EphemeralOwner::Session(session) => Some(session),
+            EphemeralOwner::Persistent | EphemeralOwner::Container | EphemeralOwner::Ttl(_) => None,
+        };
+        self.ahead.delete(zxid, path, node, owner);
     }
 
     fn set_acl(
@@ -431,9 +454,8 @@ impl Prep {
         self.ahead.node(tree, path).ok_or(ErrorCode::NO_NODE)
     }
 
-    fn is_ephemeral(&self, node: &Node) -> bool {
-        let kind = EphemeralOwner::from_raw(node.stat.ephemeral_owner, self.rules.extended_types);
-        matches!(kind, EphemeralOwner::Session(_))
+    fn kind(&self, node: &Node) -> EphemeralOwner {
+        EphemeralOwner::from_raw(node.stat.ephemeral_owner, self.rules.extended_types)
     }
 
     fn content(&self, path: &str, data: Option<&[u8]>) -> ContentDigest {
@@ -525,6 +547,18 @@ fn next_version(present: i32, expected: i32) -> Result<i32, ErrorCode> {
         return Err(ErrorCode::BAD_VERSION);
     }
     Ok(present.wrapping_add(1))
+}
+
+fn encoded_bytes(txn: &Txn) -> usize {
+    struct Count(usize);
+    impl Writer for Count {
+        fn put(&mut self, bytes: &[u8]) {
+            self.0 += bytes.len();
+        }
+    }
+    let mut count = Count(0);
+    txn.encode(&mut count);
+    count.0
 }
 
 fn size_change(before: usize, after: usize) -> i64 {

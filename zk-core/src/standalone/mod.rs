@@ -44,6 +44,11 @@ use crate::{
 const DIGEST_INTERVAL: i64 = 128;
 const DIGESTS_MAX: usize = 1024;
 
+/// Records are encoded into blocks of this size, as long as there is room for an ordinary one. A
+/// block lives until its last record is written.
+const ENCODE_BYTES: usize = 64 << 10;
+const RECORD_ROOM: usize = 4 << 10;
+
 /// A standalone server. See the [crate](crate) for how it is driven.
 #[derive(Debug)]
 pub struct Standalone {
@@ -194,6 +199,9 @@ impl Standalone {
             txn,
             digest,
         } = prepared;
+        if self.encoded.capacity() < RECORD_ROOM {
+            self.encoded.reserve(ENCODE_BYTES);
+        }
         header.encode(&mut self.encoded);
         txn.encode(&mut self.encoded);
         if let Some(tree_digest) = digest {

@@ -236,6 +236,67 @@ fn paths_are_bounded() {
 }
 
 #[test]
+fn a_transaction_too_long_for_the_log_is_refused_whole() {
+    let mut world = World::with(CoreConfig {
+        txn_bytes_max: 200,
+        ..CoreConfig::default()
+    });
+    let client = world.connect();
+    let data = |length| {
+        let data = "x".repeat(length);
+        create_with("/a", &data, vec![Acl::open()])
+    };
+    errors(
+        &mut world,
+        &client,
+        vec![
+            (data(200), ErrorCode::MARSHALLING_ERROR),
+            (
+                Request::Multi(["/a", "/b", "/c", "/d"].map(create_op).into()),
+                ErrorCode::MARSHALLING_ERROR,
+            ),
+        ],
+    );
+    assert!(world.call(&client, data(100)).is_ok());
+}
+
+#[test]
+fn the_ephemerals_of_a_session_are_bounded_by_their_paths() {
+    let config = CoreConfig {
+        ephemeral_bytes_per_session_max: 2 * (4 + 2),
+        ..CoreConfig::default()
+    };
+    let mut world = World::with(config.clone());
+    let client = world.connect();
+    let ephemeral = |path| create_mode(path, CreateMode::Ephemeral);
+    for path in ["/a", "/b"] {
+        world.call(&client, ephemeral(path)).unwrap();
+    }
+    let full = |world: &mut World, client: &Client| {
+        let refused = vec![(ephemeral("/c"), ErrorCode::QUOTA_EXCEEDED)];
+        errors(world, client, refused);
+    };
+    full(&mut world, &client);
+    let ops = vec![delete_op("/a"), delete_op("/none")];
+    world.call(&client, Request::Multi(ops)).unwrap();
+    full(&mut world, &client);
+
+    let mut world = World::on(config, world.recover());
+    let client = world.reconnect(&client);
+    full(&mut world, &client);
+    world.call(&client, delete("/a")).unwrap();
+    let ops = vec![
+        MultiOp::Create(create_as(OpCode::CREATE, "/c", CreateMode::Ephemeral)),
+        delete_op("/none"),
+    ];
+    world.call(&client, Request::Multi(ops)).unwrap();
+    world.call(&client, ephemeral("/c")).unwrap();
+    world.call(&client, Request::CloseSession).unwrap();
+    let other = world.connect();
+    assert!(world.call(&other, ephemeral("/a")).is_ok());
+}
+
+#[test]
 fn deletions_are_refused_in_apaches_order() {
     let mut world = World::new();
     let client = world.connect();
