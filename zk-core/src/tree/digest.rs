@@ -15,11 +15,7 @@ use zk_proto::StatPersisted;
 /// The digest of one node, `"/"` or `""` being the root.
 #[must_use]
 pub fn node_digest(path: &str, data: Option<&[u8]>, stat: &StatPersisted) -> u32 {
-    if is_counted(path) {
-        finish(content_crc(path, data), stat)
-    } else {
-        0
-    }
+    ContentDigest::of(path, data).with(stat)
 }
 
 /// The part of a node's digest that its path and data make; `None` of a node that counts 0.
