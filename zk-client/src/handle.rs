@@ -84,10 +84,12 @@ impl Handle {
         self.0.chroot.as_deref().unwrap_or("/")
     }
 
-    /// The server's name for `path`.
-    pub(crate) fn absolute(&self, path: String) -> std::result::Result<String, PathError> {
-        Path::parse(&path)?;
-        Ok(self.absolute_unchecked(path))
+    /// The server's name for `path`, which `op` is about.
+    pub(crate) fn absolute(&self, op: OpCode, path: String) -> Result<String> {
+        match Path::parse(&path).map(drop) {
+            Ok(()) => Ok(self.absolute_unchecked(path)),
+            Err(error) => Err(Error::not_applied(op, Some(path), Kind::InvalidPath(error))),
+        }
     }
 
     pub(crate) fn absolute_unchecked(&self, path: String) -> String {
@@ -116,7 +118,8 @@ impl Handle {
     }
 
     fn below(&self, path: &str) -> std::result::Result<Self, PathError> {
-        let chroot = match self.absolute(path.to_owned())? {
+        let path = Path::parse(path)?.as_str().to_owned();
+        let chroot = match self.absolute_unchecked(path) {
             root if root == "/" => None,
             chroot => Some(chroot),
         };
@@ -324,16 +327,17 @@ impl Client {
     }
 
     /// Ends the session. Requests without a reply and deletions in the background have until
-    /// `drain` to finish; requests made from here on fail with [`Kind::Closed`].
+    /// `drain` to finish; requests made from here on fail with [`Kind::Closed`]. The report of a
+    /// client that was closed before is empty.
     ///
     /// # Cancel safety
     /// The client closes also when the future is dropped.
     pub async fn close(&self, drain: Duration) -> CloseReport {
         let (done, report) = oneshot::channel();
         self.send(Command::Close { drain, done });
-        // Without a report the client was closed before.
+        // The task of a client that is closed already reports nothing.
         report.await.unwrap_or(CloseReport {
-            session_closed: true,
+            session_closed: false,
             requests_failed: 0,
             cleanups_left: 0,
         })

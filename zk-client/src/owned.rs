@@ -90,6 +90,7 @@ impl OwnedNode {
     }
 
     /// Leaves the znode as it is.
+    #[must_use = "nothing else knows the znode any longer"]
     pub fn keep(mut self) -> Created {
         self.undo.disarm();
         self.created.clone()

@@ -337,3 +337,57 @@ impl EventQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn event(zxid: i64) -> WatchItem {
+        Ok(WatchEvent::Changed {
+            path: "/a".to_owned(),
+            zxid: Some(Zxid(zxid)),
+        })
+    }
+
+    fn next(queue: &EventQueue) -> Option<WatchItem> {
+        std::future::poll_fn(|context| queue.poll(context)).now_or_never()
+    }
+
+    #[test]
+    fn a_full_queue_becomes_one_gap_from_where_the_reader_stands() {
+        let queue = EventQueue::new(2);
+        for zxid in 1..=5 {
+            queue.push(event(zxid), Zxid(zxid - 1));
+        }
+        let gap = WatchEvent::Gap {
+            since: Zxid(0),
+            cause: GapCause::Overflow,
+        };
+        // The third turned itself and two before into a gap, the fifth that gap and the fourth.
+        assert_eq!(next(&queue), Some(Ok(gap)));
+        assert_eq!(next(&queue), None);
+        queue.push(event(6), Zxid(5));
+        queue.push(Err(WatchEnd(SessionEnd::Closed)), Zxid(6));
+        assert_eq!(next(&queue), Some(event(6)));
+        assert_eq!(next(&queue), Some(Err(WatchEnd(SessionEnd::Closed))));
+    }
+
+    #[test]
+    fn filters_let_every_gap_through() {
+        let gap = WatchEvent::Gap {
+            since: Zxid(1),
+            cause: GapCause::Reconnected,
+        };
+        let changed = event(2).unwrap();
+        let children = WatchEvent::Children {
+            path: "/a".to_owned(),
+            zxid: None,
+        };
+        let passes = |filter: Filter| [&gap, &changed, &children].map(|event| filter.passes(event));
+        assert_eq!(passes(Filter::All), [true, true, true]);
+        assert_eq!(passes(Filter::Data), [true, true, false]);
+        assert_eq!(passes(Filter::Children), [true, false, true]);
+    }
+}

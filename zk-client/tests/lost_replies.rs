@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fake::{Fake, SESSION, created_path, owned_by};
+use futures::StreamExt;
 use tokio::time::timeout;
 use zk_client::{
     ErrorCode, GapCause, Kind, OpCode, Outcome, Parents, SessionEnd, SessionId, Stat, State,
@@ -538,6 +539,7 @@ async fn the_client_survives_the_end_of_its_session_and_its_streams_tell_of_it()
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
     let session = zk.session();
+    let mut states = zk.states();
     let streamed = zk.watch("/a").submit();
     let (xid, _) = link.expect(OpCode::ADD_WATCH).await;
     link.reply(xid, Ok(Response::Code(ErrorCode::OK))).await;
@@ -565,4 +567,11 @@ async fn the_client_survives_the_end_of_its_session_and_its_streams_tell_of_it()
     let error = session.get("/a").await.unwrap_err();
     assert_eq!(error.kind(), &Kind::SessionEnded(SessionEnd::Expired));
     assert_eq!(error.outcome(), Outcome::NotApplied);
+    let connected = State::Connected { read_only: false };
+    let mut from = connected;
+    for to in [State::Suspended, State::Connecting, connected] {
+        let change = states.next().await.unwrap();
+        assert_eq!((change.from, change.to), (from, to));
+        from = to;
+    }
 }

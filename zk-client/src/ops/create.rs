@@ -35,11 +35,10 @@ pub struct Created {
 impl Created {
     /// From the server's names of what was asked for and of what was created.
     pub(crate) fn new(handle: &Handle, asked: &str, path: String, stat: Stat) -> Self {
-        let seq = path.strip_prefix(asked).and_then(|seq| seq.parse().ok());
         Self {
+            seq: sequence(asked, &path),
             path: handle.local(path),
             stat,
-            seq,
         }
     }
 
@@ -73,6 +72,11 @@ impl Created {
     pub const fn seq(&self) -> Option<i32> {
         self.seq
     }
+}
+
+/// The number by which the server has completed a name.
+pub(crate) fn sequence(asked: &str, created: &str) -> Option<i32> {
+    created.strip_prefix(asked)?.parse().ok()
 }
 
 /// Creates a znode: persistent, with the client's default ACL and without data, unless told

@@ -25,7 +25,6 @@ macro_rules! operation {
         impl $builder {
             /// How long the request may take, waiting for a connection included, instead of
             /// [`ClientConfig::request_timeout`](crate::ClientConfig::request_timeout).
-            #[must_use]
             pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
                 self.timeout = Some(timeout);
                 self

@@ -8,7 +8,7 @@ use zk_proto::{Acl, OpCode, Request, Response, Stat};
 
 use super::operation;
 use crate::driver::Sink;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::handle::Handle;
 use crate::pending::{Convert, Outgoing, Pending, WhenFull};
 use crate::watch::{OneShot, Registration};
@@ -43,6 +43,10 @@ pub(crate) fn own(data: Option<Bytes>) -> Bytes {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of every conversion"
+)]
 fn to_stat_if_any(_: &Handle, response: Response) -> Option<Option<Stat>> {
     match response {
         Response::Stat(stat) => Some(Some(stat)),
@@ -78,6 +82,10 @@ fn to_acl(_: &Handle, response: Response) -> Option<(Vec<Acl>, Stat)> {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of every conversion"
+)]
 fn to_nothing(_: &Handle, response: Response) -> Option<()> {
     match response {
         Response::Path(_) => Some(()),
@@ -95,9 +103,9 @@ pub(crate) fn start_on_path<T: Send + 'static>(
     request: impl FnOnce(String) -> Request,
     convert: Convert<T>,
 ) -> Pending<T> {
-    match handle.absolute(path.clone()) {
-        Ok(absolute) => Outgoing::new(request(absolute), timeout).send(handle, full, convert),
-        Err(error) => Pending::failed(Error::not_applied(op, Some(path), Kind::InvalidPath(error))),
+    match handle.absolute(op, path) {
+        Ok(path) => Outgoing::new(request(path), timeout).send(handle, full, convert),
+        Err(error) => Pending::failed(error),
     }
 }
 
@@ -111,17 +119,14 @@ fn start_watched<T: Send + 'static>(
     request: impl FnOnce(String) -> Request,
     convert: Convert<T>,
 ) -> Pending<(T, OneShot)> {
-    let absolute = match handle.absolute(path.clone()) {
-        Ok(absolute) => absolute,
-        Err(error) => {
-            let kind = Kind::InvalidPath(error);
-            return Pending::failed(Error::not_applied(op, Some(path), kind));
-        }
+    let path = match handle.absolute(op, path) {
+        Ok(path) => path,
+        Err(error) => return Pending::failed(error),
     };
     let id = handle.next_watcher();
     let (sink, receiver) = oneshot::channel();
     let watch = OneShot::new(receiver, Registration::new(handle.clone(), id));
-    let mut outgoing = Outgoing::new(request(absolute), timeout);
+    let mut outgoing = Outgoing::new(request(path), timeout);
     outgoing.watch = Some((id, Sink::Once(sink)));
     let reply = outgoing.send(handle, full, convert);
     Pending::steps(async move { Ok((reply.await?, watch)) })

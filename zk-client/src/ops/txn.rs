@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use zk_proto::{ErrorCode, MultiOp, MultiResult, OpCode, ReadOp, Request, Response, Stat};
 
-use super::create::{Create, Created};
+use super::create::{Create, sequence};
 use super::operation;
 use super::read::{Node, own};
 use super::write::{ANY_VERSION, Delete, Set};
@@ -23,20 +23,16 @@ impl From<Create> for TxnOp {
     }
 }
 
-fn absolute(handle: &Handle, op: OpCode, path: String) -> Result<String> {
-    handle
-        .absolute(path.clone())
-        .map_err(|error| Error::not_applied(op, Some(path), Kind::InvalidPath(error)))
-}
-
 impl From<Set> for TxnOp {
     fn from(set: Set) -> Self {
         Self(
-            absolute(&set.handle, OpCode::SET_DATA, set.path).map(|path| MultiOp::SetData {
-                path,
-                data: Some(set.data),
-                version: set.version.unwrap_or(ANY_VERSION),
-            }),
+            set.handle
+                .absolute(OpCode::SET_DATA, set.path)
+                .map(|path| MultiOp::SetData {
+                    path,
+                    data: Some(set.data),
+                    version: set.version.unwrap_or(ANY_VERSION),
+                }),
         )
     }
 }
@@ -44,10 +40,13 @@ impl From<Set> for TxnOp {
 impl From<Delete> for TxnOp {
     fn from(delete: Delete) -> Self {
         Self(
-            absolute(&delete.handle, OpCode::DELETE, delete.path).map(|path| MultiOp::Delete {
-                path,
-                version: delete.version.unwrap_or(ANY_VERSION),
-            }),
+            delete
+                .handle
+                .absolute(OpCode::DELETE, delete.path)
+                .map(|path| MultiOp::Delete {
+                    path,
+                    version: delete.version.unwrap_or(ANY_VERSION),
+                }),
         )
     }
 }
@@ -57,7 +56,15 @@ impl From<Delete> for TxnOp {
 #[non_exhaustive]
 pub enum TxnResult {
     /// Of a create.
-    Created(Created),
+    Created {
+        /// The path, completed by the server for a sequential znode.
+        path: String,
+        /// The sequence number of a sequential znode.
+        seq: Option<i32>,
+        /// The bookkeeping, where the server gives it: Apache's does for containers and znodes with
+        /// a time to live alone.
+        stat: Option<Stat>,
+    },
     /// Of a set.
     Set(Stat),
     /// Of a delete.
@@ -105,7 +112,7 @@ impl Txn {
 
     /// The transaction fails unless the znode exists and, where given, has this version.
     pub fn check(self, path: impl Into<String>, version: Option<i32>) -> Self {
-        let path = absolute(&self.handle, OpCode::CHECK, path.into());
+        let path = self.handle.absolute(OpCode::CHECK, path.into());
         self.op(TxnOp(path.map(|path| MultiOp::Check {
             path,
             version: version.unwrap_or(ANY_VERSION),
@@ -210,11 +217,15 @@ fn to_results(
         let kind = Kind::Server(ErrorCode::RUNTIME_INCONSISTENCY);
         Error::new(OpCode::MULTI, None, kind, Outcome::Unknown)
     };
+    let created = |asked: &str, path: String, stat| TxnResult::Created {
+        seq: sequence(asked, &path),
+        path: handle.local(path),
+        stat,
+    };
     let to_result = |(result, (_, asked)): (MultiResult, &(OpCode, String))| {
         Some(match result {
-            MultiResult::Create2(path, stat) => {
-                TxnResult::Created(Created::new(handle, asked, path, stat))
-            }
+            MultiResult::Create(path) => created(asked, path, None),
+            MultiResult::Create2(path, stat) => created(asked, path, Some(stat)),
             MultiResult::SetData(stat) => TxnResult::Set(stat),
             MultiResult::Delete => TxnResult::Deleted,
             MultiResult::Check => TxnResult::Checked,
@@ -269,7 +280,7 @@ impl ReadTxn {
     }
 
     fn add(mut self, op: OpCode, path: String, read: impl FnOnce(String) -> ReadOp) -> Self {
-        match absolute(&self.handle, op, path) {
+        match self.handle.absolute(op, path) {
             Ok(path) => self.ops.push(read(path)),
             Err(error) => {
                 self.fault.get_or_insert(error);

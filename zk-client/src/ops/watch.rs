@@ -47,15 +47,14 @@ impl Watch {
 
     fn start(self, full: WhenFull) -> Pending<WatchStream> {
         let handle = self.handle;
-        let refuse =
-            |path, kind| Pending::failed(Error::not_applied(OpCode::ADD_WATCH, Some(path), kind));
         if self.mode == AddWatchMode::PersistentRecursive && self.filter == Filter::Children {
             let kind = Kind::BadArguments("a recursive watch has no events of lists of children");
-            return refuse(self.path, kind);
+            let error = Error::not_applied(OpCode::ADD_WATCH, Some(self.path), kind);
+            return Pending::failed(error);
         }
-        let path = match handle.absolute(self.path.clone()) {
+        let path = match handle.absolute(OpCode::ADD_WATCH, self.path) {
             Ok(path) => path,
-            Err(error) => return refuse(self.path, Kind::InvalidPath(error)),
+            Err(error) => return Pending::failed(error),
         };
         let id = handle.next_watcher();
         let queue = Arc::new(EventQueue::new(handle.shared().watch_events_max));

@@ -8,7 +8,7 @@ use zk_proto::{Acl, OpCode, Request, Response, Stat};
 use super::operation;
 use super::read::start_on_path;
 use crate::driver::Command;
-use crate::error::{Error, Kind, Outcome, Result};
+use crate::error::Result;
 use crate::handle::Handle;
 use crate::pending::{Pending, WhenFull};
 use crate::session::CleanupTarget;
@@ -16,6 +16,10 @@ use crate::session::CleanupTarget;
 /// Any version.
 pub(crate) const ANY_VERSION: i32 = -1;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of every conversion"
+)]
 fn to_stat(_: &Handle, response: Response) -> Option<Stat> {
     match response {
         Response::Stat(stat) => Some(stat),
@@ -23,6 +27,10 @@ fn to_stat(_: &Handle, response: Response) -> Option<Stat> {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of every conversion"
+)]
 fn to_nothing(_: &Handle, response: Response) -> Option<()> {
     match response {
         Response::Empty => Some(()),
@@ -130,16 +138,10 @@ impl Handle {
     /// creates there meanwhile is deleted too.
     ///
     /// # Errors
-    /// [`Kind::InvalidPath`]. A refusal by the server is logged.
+    /// [`Kind::InvalidPath`](crate::Kind::InvalidPath). A refusal by the server is logged.
     pub fn discard(&self, path: &str) -> Result<()> {
-        let target = CleanupTarget::Path(self.absolute(path.to_owned()).map_err(|error| {
-            Error::new(
-                OpCode::DELETE,
-                Some(path.to_owned()),
-                Kind::InvalidPath(error),
-                Outcome::NotApplied,
-            )
-        })?);
+        let path = self.absolute(OpCode::DELETE, path.to_owned())?;
+        let target = CleanupTarget::Path(path);
         self.send(Command::Cleanup {
             target,
             epoch: self.pin().map(|pin| pin.epoch),

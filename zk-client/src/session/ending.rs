@@ -63,8 +63,8 @@ impl<T> Session<T> {
             if late || !linked {
                 self.over(SessionEnd::Closed, false);
             }
-        } else if !late && (self.cleanups.len() > 0 || self.callers() > 0) {
-            // Draining.
+        } else if !late && self.is_draining(detach) {
+            // What was begun still has time.
         } else if detach {
             self.over(SessionEnd::Detached, false);
         } else if linked {
@@ -76,6 +76,17 @@ impl<T> Session<T> {
         } else if late {
             self.over(SessionEnd::Closed, false);
         }
+    }
+
+    /// What is on its way is answered before closeSession is, so that only a detached session has to
+    /// wait for it.
+    fn is_draining(&self, detach: bool) -> bool {
+        let begun = if detach {
+            self.callers()
+        } else {
+            self.queue.len()
+        };
+        begun > 0 || self.cleanups.len() > 0
     }
 
     /// Requests that somebody waits for.

@@ -243,7 +243,7 @@ impl<T> Session<T> {
         self.last_zxid = self.last_zxid.max(header.zxid);
         match header.xid {
             Xid::NOTIFICATION => match WatcherEvent::decode(&mut reader) {
-                Ok(event) => self.on_event(header.zxid, event),
+                Ok(event) => self.on_event(header.zxid, &event),
                 Err(_) => self.on_violation(now),
             },
             Xid::PING => self.on_pong(header.zxid),
@@ -252,7 +252,7 @@ impl<T> Session<T> {
         }
     }
 
-    fn on_event(&mut self, zxid: Zxid, event: WatcherEvent) {
+    fn on_event(&mut self, zxid: Zxid, event: &WatcherEvent) {
         // Servers before 3.9 send −1.
         let zxid = Some(zxid).filter(|zxid| zxid.0 > 0);
         for (watcher, last) in self.watches.fire(event.event, &event.path) {

@@ -400,9 +400,8 @@ impl<T> Session<T> {
     }
 
     fn on_handshake(&mut self, now: Duration, sent: Duration, frame: &Bytes) {
-        let response = match ConnectResponse::decode(&mut Reader::new(frame)) {
-            Ok(response) => response,
-            Err(_) => return self.on_violation(now),
+        let Ok(response) = ConnectResponse::decode(&mut Reader::new(frame)) else {
+            return self.on_violation(now);
         };
         let resuming = self.open.is_some() || (self.epoch == 0 && self.config.resume.is_some());
         let timeout_ms = u64::try_from(response.timeout_ms).unwrap_or(0);

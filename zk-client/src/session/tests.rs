@@ -1,8 +1,10 @@
 //! The session driven by hand: time, frames and losses go in, actions and frames come out.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
 use zk_proto::{
     AddWatch, AddWatchMode, ConnectRequest, ConnectResponse, ErrorCode, EventType, KeeperState,
     OpCode, Reader, Record, ReplyHeader, Request, RequestHeader, Response, SessionId, Stat,
@@ -10,7 +12,7 @@ use zk_proto::{
 };
 
 use super::{
-    Action, CleanupTarget, Reply, SET_WATCHES_BYTES_MAX, Session, SessionConfig, Submission,
+    Action, CleanupTarget, Phase, Reply, SET_WATCHES_BYTES_MAX, Session, SessionConfig, Submission,
     WatcherId,
 };
 use crate::error::{Kind, Outcome};
@@ -1139,4 +1141,178 @@ fn the_server_saying_that_the_session_expired_ends_it() {
             if *error.kind() == Kind::SessionEnded(SessionEnd::Expired))
     });
     assert_eq!(failed.count(), 2);
+}
+
+// --- whatever happens ---
+
+/// Something that may happen to a session.
+#[derive(Debug, Clone)]
+enum Happening {
+    Submit {
+        write: bool,
+        watched: bool,
+        pinned: bool,
+        timeout: bool,
+    },
+    CleanUp {
+        pinned: bool,
+        prefix: bool,
+    },
+    Unwatch(u64),
+    Answer(Option<i32>),
+    Event,
+    Garbage(Vec<u8>),
+    Pong,
+    Lose,
+    Connect {
+        accept: Option<i64>,
+    },
+    Pass(u64),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let submit = any::<(bool, bool, bool, bool)>().prop_map(|(write, watched, pinned, timeout)| {
+        Happening::Submit {
+            write,
+            watched,
+            pinned,
+            timeout,
+        }
+    });
+    let clean_up =
+        any::<(bool, bool)>().prop_map(|(pinned, prefix)| Happening::CleanUp { pinned, prefix });
+    let refusals = [
+        ErrorCode::NO_NODE,
+        ErrorCode::THROTTLED_OP,
+        ErrorCode::SESSION_EXPIRED,
+    ];
+    let refusal = prop::sample::select(refusals.to_vec());
+    prop_oneof![
+        6 => submit,
+        2 => clean_up,
+        1 => (0..50_u64).prop_map(Happening::Unwatch),
+        6 => Just(Happening::Answer(None)),
+        2 => refusal.prop_map(|code| Happening::Answer(Some(code.0))),
+        2 => Just(Happening::Event),
+        1 => prop::collection::vec(any::<u8>(), 0..40).prop_map(Happening::Garbage),
+        1 => Just(Happening::Pong),
+        2 => Just(Happening::Lose),
+        4 => prop::option::of(7..9_i64).prop_map(|accept| Happening::Connect { accept }),
+        3 => (0..20_000_u64).prop_map(Happening::Pass),
+    ]
+}
+
+/// Answers the oldest request on the link as its kind wants it.
+fn answer(world: &mut World, unanswered: &mut VecDeque<(Xid, Request)>, err: Option<i32>) {
+    unanswered.extend(world.sent());
+    let Some((xid, request)) = unanswered.pop_front() else {
+        return;
+    };
+    let stat = Stat {
+        ephemeral_owner: 7,
+        ..Stat::default()
+    };
+    let response = match request.op() {
+        OpCode::EXISTS | OpCode::SET_DATA => Response::Stat(stat),
+        OpCode::GET_DATA => Response::Data(None, stat),
+        OpCode::GET_CHILDREN => Response::Children(vec!["_c_1-x".into(), "y".into()]),
+        OpCode::SYNC => Response::Path("/l".to_owned()),
+        OpCode::ADD_WATCH => Response::Code(ErrorCode::OK),
+        _ => Response::Empty,
+    };
+    let result = match err {
+        Some(code) => Err(ErrorCode(code)),
+        None => Ok(&response),
+    };
+    world.reply(xid, 5, result);
+}
+
+/// Makes it happen; `token` is free for whoever waits. Says whether somebody does.
+fn make_happen(
+    world: &mut World,
+    unanswered: &mut VecDeque<(Xid, Request)>,
+    happening: Happening,
+    token: u32,
+) -> bool {
+    match happening {
+        Happening::Submit {
+            write,
+            watched,
+            pinned,
+            timeout,
+        } => {
+            let request = match (write, watched) {
+                (true, _) => set("/a"),
+                (false, true) if token.is_multiple_of(2) => add_watch("/a"),
+                (false, true) => get_watched("/a"),
+                (false, false) => get("/a"),
+            };
+            let pin = pinned.then_some(world.session.epoch);
+            world.submit_with(token, request, |submission| {
+                submission.pin = pin;
+                submission.timeout = timeout.then_some(ms(700));
+                submission.watcher = (watched && !write).then_some(WatcherId(token.into()));
+            });
+            return true;
+        }
+        Happening::CleanUp { pinned, prefix } => {
+            let target = if prefix {
+                CleanupTarget::Prefix {
+                    parent: "/l".to_owned(),
+                    prefix: "_c_1-".to_owned(),
+                }
+            } else {
+                CleanupTarget::Ephemeral("/e".to_owned())
+            };
+            let epoch = pinned.then_some(world.session.epoch);
+            clean_up(world, target, epoch, Some(token));
+            return true;
+        }
+        Happening::Unwatch(id) => world.session.unwatch(world.now, WatcherId(id)),
+        Happening::Answer(err) => answer(world, unanswered, err),
+        Happening::Event => world.event(9, EventType::NodeDataChanged, "/a"),
+        Happening::Garbage(bytes) => world.frame(|out| out.extend_from_slice(&bytes)),
+        Happening::Pong => world.reply(Xid::PING, 6, Ok(&Response::Empty)),
+        Happening::Lose => world.lose(),
+        Happening::Connect { accept } => {
+            if matches!(world.session.phase, Phase::Waiting { .. }) {
+                world.connect();
+                if let Some(id) = accept {
+                    world.accept(id);
+                }
+            }
+        }
+        Happening::Pass(pass) => world.tick(ms(pass)),
+    }
+    false
+}
+
+proptest! {
+    /// Nothing makes the session panic, and every request and deletion that somebody waits for has
+    /// exactly one result.
+    #[test]
+    fn whatever_happens_every_token_comes_back_exactly_once(
+        happenings in prop::collection::vec(happening(), 0..120)
+    ) {
+        let mut world = World::new(config());
+        let mut unanswered = VecDeque::new();
+        let mut tokens = 0_u32;
+        let mut results = Vec::new();
+        for happening in happenings {
+            tokens += u32::from(make_happen(&mut world, &mut unanswered, happening, tokens));
+            if !matches!(world.session.phase, Phase::Linked(_)) {
+                unanswered.clear();
+            }
+            results.extend(world.completions().into_iter().map(|(token, _)| token));
+        }
+        world.session.close(world.now, ms(100));
+        for _ in 0..3 {
+            world.tick(ms(3000));
+        }
+        prop_assert!(world.session.is_over());
+        prop_assert_eq!(world.session.cleanups.len(), 0);
+        results.extend(world.completions().into_iter().map(|(token, _)| token));
+        results.sort_unstable();
+        prop_assert_eq!(results, (0..tokens).collect::<Vec<_>>());
+    }
 }

@@ -1,4 +1,5 @@
 //! A server that says what its test tells it to, and loses replies where its test wants.
+#![expect(clippy::unwrap_used, reason = "a helper of tests")]
 
 use std::net::SocketAddr;
 
