@@ -1,5 +1,4 @@
 //! The client against real servers, ours and Apache's: one suite, both implementations.
-#![expect(missing_docs, reason = "a test binary")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;

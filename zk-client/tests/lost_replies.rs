@@ -1,5 +1,4 @@
 //! Lost replies, lost callers, lost sessions: what the client does against a server that plays them.
-#![expect(missing_docs, reason = "a test binary")]
 #![expect(clippy::disallowed_methods, reason = "the fake server opens sockets")]
 
 mod fake;
@@ -19,7 +18,9 @@ use zk_proto::{EventType, Request, Response};
 const SOON: Duration = Duration::from_secs(20);
 
 fn name_of(path: &str) -> String {
-    path.rsplit('/').next().unwrap().to_owned()
+    path.rsplit('/')
+        .next()
+        .map_or_else(String::new, str::to_owned)
 }
 
 // --- creates whose reply is lost ---

@@ -13,37 +13,37 @@ use zk_proto::{
 };
 
 /// The timeout that it grants, in ms.
-pub const TIMEOUT_MS: i32 = 30_000;
+pub(crate) const TIMEOUT_MS: i32 = 30_000;
 
 /// The session that it gives first.
-pub const SESSION: i64 = 7;
+pub(crate) const SESSION: i64 = 7;
 
-pub struct Fake {
+pub(crate) struct Fake {
     listener: TcpListener,
 }
 
 impl Fake {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { listener }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }
 
-    pub fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> Builder {
         Client::builder().connect(self.address().to_string())
     }
 
     /// A client and its first link.
-    pub async fn client(&self) -> (Client, Link) {
+    pub(crate) async fn client(&self) -> (Client, Link) {
         let (client, link) = tokio::join!(self.builder().build(), self.accept(SESSION));
         (client.unwrap(), link)
     }
 
     /// Takes a connection and its handshake, without an answer.
-    pub async fn take(&self) -> (Link, ConnectRequest) {
+    pub(crate) async fn take(&self) -> (Link, ConnectRequest) {
         let (stream, _) = self.listener.accept().await.unwrap();
         let mut link = Link {
             stream,
@@ -56,21 +56,21 @@ impl Fake {
     }
 
     /// Takes a connection and gives it a session.
-    pub async fn accept(&self, session: i64) -> Link {
+    pub(crate) async fn accept(&self, session: i64) -> Link {
         let (mut link, _) = self.take().await;
         link.grant(session).await;
         link
     }
 }
 
-pub struct Link {
+pub(crate) struct Link {
     stream: TcpStream,
     input: BytesMut,
     zxid: i64,
 }
 
 impl Link {
-    pub async fn grant(&mut self, session: i64) {
+    pub(crate) async fn grant(&mut self, session: i64) {
         let response = ConnectResponse {
             protocol_version: 0,
             timeout_ms: TIMEOUT_MS,
@@ -99,7 +99,7 @@ impl Link {
     }
 
     /// The next request; `None` when the client has hung up.
-    pub async fn next(&mut self) -> Option<(Xid, Request)> {
+    pub(crate) async fn next(&mut self) -> Option<(Xid, Request)> {
         let frame = self.frame().await?;
         let mut reader = Reader::new(&frame);
         let header = RequestHeader::decode(&mut reader).unwrap();
@@ -110,13 +110,13 @@ impl Link {
     }
 
     /// The next request, which must be of this kind.
-    pub async fn expect(&mut self, op: OpCode) -> (Xid, Request) {
+    pub(crate) async fn expect(&mut self, op: OpCode) -> (Xid, Request) {
         let (xid, request) = self.next().await.expect("the client is connected");
         assert_eq!(request.op(), op, "{request:?}");
         (xid, request)
     }
 
-    pub async fn reply(&mut self, xid: Xid, result: Result<Response, ErrorCode>) {
+    pub(crate) async fn reply(&mut self, xid: Xid, result: Result<Response, ErrorCode>) {
         self.zxid += 1;
         let header = ReplyHeader {
             xid,
@@ -132,7 +132,7 @@ impl Link {
         .await;
     }
 
-    pub async fn event(&mut self, event: EventType, path: &str) {
+    pub(crate) async fn event(&mut self, event: EventType, path: &str) {
         self.zxid += 1;
         let header = ReplyHeader {
             xid: Xid::NOTIFICATION,
@@ -152,7 +152,7 @@ impl Link {
     }
 
     /// Answers a delete of this path.
-    pub async fn expect_delete(&mut self, path: &str) {
+    pub(crate) async fn expect_delete(&mut self, path: &str) {
         let (xid, request) = self.expect(OpCode::DELETE).await;
         assert!(
             matches!(&request, Request::Delete { path: seen, .. } if seen == path),
@@ -162,7 +162,7 @@ impl Link {
     }
 
     /// Answers a sync and a list of children, as whoever looks for a lost create sends them.
-    pub async fn expect_lookup(&mut self, parent: &str, names: &[String], list: OpCode) {
+    pub(crate) async fn expect_lookup(&mut self, parent: &str, names: &[String], list: OpCode) {
         let (xid, request) = self.expect(OpCode::SYNC).await;
         assert_eq!(
             request,
@@ -181,7 +181,7 @@ impl Link {
     }
 
     /// Answers an exists with a znode of this owner.
-    pub async fn expect_exists(&mut self, path: &str, owner: i64) {
+    pub(crate) async fn expect_exists(&mut self, path: &str, owner: i64) {
         let (xid, request) = self.expect(OpCode::EXISTS).await;
         assert!(
             matches!(&request, Request::Exists { path: seen, .. } if seen == path),
@@ -191,7 +191,7 @@ impl Link {
     }
 }
 
-pub fn owned_by(owner: i64) -> Stat {
+pub(crate) fn owned_by(owner: i64) -> Stat {
     Stat {
         czxid: Zxid(42),
         ephemeral_owner: owner,
@@ -200,7 +200,7 @@ pub fn owned_by(owner: i64) -> Stat {
 }
 
 /// The path that a create asks for.
-pub fn created_path(request: &Request) -> String {
+pub(crate) fn created_path(request: &Request) -> String {
     match request {
         Request::Create(create) => create.path.clone(),
         other => panic!("{other:?}"),
