@@ -90,7 +90,7 @@ pub struct RecoveryReport {
     pub txns: u64,
     /// Snapshots that could not be read, newest first.
     pub skipped: Vec<SkippedSnapshot>,
-    /// What was cut off the end of the newest log.
+    /// What was cut off the end of the newest log, or was removed with it.
     pub torn: Option<TornTail>,
 }
 
@@ -162,6 +162,16 @@ pub(crate) fn recover(
         end = Some(read_log(dirs, log, logs.get(index + 1), mark, &mut replay)?);
     }
     let (last, txns) = (replay.last, replay.txns);
+    if let Some(log) = &unfinished
+        && log.first > last
+        && !follows(last, log.first)
+    {
+        return Err(RecoverError::Gap {
+            after: last,
+            next: log.first,
+            path: log.path.clone(),
+        });
+    }
     if let Some(mark) = mark
         && mark.zxid > last
         && logs.last().is_none_or(|newest| newest.zxid <= mark.log)
@@ -173,14 +183,15 @@ pub(crate) fn recover(
         });
     }
 
-    let mut torn = unfinished.first().and_then(|log| log.torn.clone());
-    for log in unfinished {
-        dirs.remove(&log.path)?;
-        dirs.sync_log_dir()?;
-    }
+    let mut torn = None;
     if let (Some(newest), Some(end)) = (logs.last(), end) {
         cut(dirs, newest, end.offset)?;
-        torn = torn.or(end.torn);
+        torn = end.torn;
+    }
+    if let Some(log) = unfinished {
+        dirs.remove(&log.path)?;
+        dirs.sync_log_dir()?;
+        torn = log.torn;
     }
     remove_partial_snapshots(dirs)?;
     let from = trust_if_initialized(dirs, from)?;
@@ -214,14 +225,10 @@ fn restore_snapshot(
                 };
                 return Ok((from, snapshot.zxid, skipped));
             }
-            Err(error) => {
-                let (path, reason) = (snapshot.path, error.to_string());
-                tracing::warn!(
-                    "snapshot {} cannot be read, an older one is tried: {reason}",
-                    path.display()
-                );
-                skipped.push(SkippedSnapshot { path, reason });
-            }
+            Err(error) => skipped.push(SkippedSnapshot {
+                path: snapshot.path,
+                reason: error.to_string(),
+            }),
         }
     }
     if let Some(newest) = skipped.into_iter().next() {
@@ -235,10 +242,7 @@ fn restore_snapshot(
         Some(log) if !dirs.config.snapshot_trust_empty => Err(RecoverError::NoSnapshot {
             log: log.path.clone(),
         }),
-        Some(_) => {
-            tracing::warn!("there is no snapshot: the logs are applied to an empty tree");
-            Ok((RecoveredFrom::Empty, Zxid::ZERO, Vec::new()))
-        }
+        Some(_) => Ok((RecoveredFrom::Empty, Zxid::ZERO, Vec::new())),
         None if dirs.config.db_autocreate => Ok((RecoveredFrom::Empty, Zxid::ZERO, Vec::new())),
         None => Ok((RecoveredFrom::Unexpected, Zxid::ZERO, Vec::new())),
     }
@@ -277,40 +281,40 @@ fn try_snapshot(
 /// A log whose first batch a crash interrupted.
 struct Unfinished {
     path: PathBuf,
+    /// Its first transaction would have been this: those before it were on disk.
+    first: Zxid,
     torn: Option<TornTail>,
 }
 
-/// Takes the newest logs that hold no whole entry off the list.
+/// Takes the newest log off the list if it holds no whole entry. There can be but one: the next is
+/// begun after everything before it was synced.
 fn take_unfinished(
     dirs: &Directories,
     logs: &mut Vec<DataFile>,
     mark: Option<Mark>,
-) -> Result<Vec<Unfinished>, RecoverError> {
-    let mut unfinished = Vec::new();
-    while let Some(log) = logs.last() {
-        let mut scanner = LogScanner::open(&*dirs.fs, &log.path, Some(log.zxid))?;
-        let mut found = scanner.next()?;
-        if matches!(found, Some(Found::Header(_))) {
-            found = scanner.next()?;
-        }
-        let end = match found {
-            Some(Found::Unreadable(unreadable)) => {
-                newest_end(log, mark, Some(unreadable), 0, &mut scanner)?
-            }
-            Some(Found::End { offset, .. }) => newest_end(log, mark, None, offset, &mut scanner)?,
-            Some(Found::Entry(_) | Found::Header(_)) | None => break,
-        };
-        tracing::warn!(
-            "txn log {} holds no transaction and is removed",
-            log.path.display()
-        );
-        unfinished.push(Unfinished {
-            path: log.path.clone(),
-            torn: end.torn,
-        });
-        logs.pop();
+) -> Result<Option<Unfinished>, RecoverError> {
+    let Some(log) = logs.last() else {
+        return Ok(None);
+    };
+    let mut scanner = LogScanner::open(&*dirs.fs, &log.path, Some(log.zxid))?;
+    let mut found = scanner.next()?;
+    if matches!(found, Some(Found::Header(_))) {
+        found = scanner.next()?;
     }
-    Ok(unfinished)
+    let end = match found {
+        Some(Found::Unreadable(unreadable)) => {
+            newest_end(log, mark, Some(unreadable), 0, &mut scanner)?
+        }
+        Some(Found::End { offset, .. }) => newest_end(log, mark, None, offset, &mut scanner)?,
+        Some(Found::Entry(_) | Found::Header(_)) | None => return Ok(None),
+    };
+    let unfinished = Unfinished {
+        path: log.path.clone(),
+        first: log.zxid,
+        torn: end.torn,
+    };
+    logs.pop();
+    Ok(Some(unfinished))
 }
 
 /// Where a log ends.
@@ -389,18 +393,12 @@ fn newest_end(
         );
         return Err(damaged(log, offset, what));
     }
-    let bytes = rest.end - offset;
-    tracing::warn!(
-        "txn log {} ends with a batch that a crash interrupted: {bytes} bytes from offset \
-         {offset} are cut off",
-        log.path.display()
-    );
     Ok(LogEnd {
         offset,
         torn: Some(TornTail {
             path: log.path.clone(),
             offset,
-            bytes,
+            bytes: rest.end - offset,
         }),
     })
 }

@@ -64,15 +64,17 @@ impl MarkFile {
         }
         let file = fs.open(&path, OpenMode::Write).context(IoOp::Open, &path)?;
         let mut newest = None;
+        let mut is_written = false;
         for slot in 0..SLOTS {
             let mut bytes = [0; SECTOR_BYTES];
             file.read_at(&mut bytes, slot * SECTOR_BYTES as u64)
                 .context(IoOp::Read, &path)?;
             newest = newest.max(decode(&bytes));
+            is_written |= bytes.iter().any(|&byte| byte != 0);
         }
-        if newest.is_none() && file.len().context(IoOp::Length, &path)? > 0 {
+        if newest.is_none() && is_written {
             tracing::warn!(
-                "{} says nothing: a torn tail of the log and damage are told apart by shape alone",
+                "{} is unreadable: a torn tail of the log and damage are told apart by shape alone",
                 path.display()
             );
         }

@@ -276,7 +276,7 @@ impl LogScanner {
                 .file()
                 .read_at(content, from)
                 .context(IoOp::Read, self.stream.path())?;
-            if let Some(last) = content.iter().rposition(|&byte| byte != 0) {
+            if let Some(last) = last_written(content) {
                 return Ok(from + last as u64 + 1);
             }
             end = from;
@@ -368,6 +368,18 @@ impl LogScanner {
         let is_length_lost = lost.is_some_and(|at| at < PREFIX_BYTES);
         is_length_lost || next.is_none_or(|next| extent <= next)
     }
+}
+
+/// The last byte that is not zero. Preallocated space is passed over many bytes at a time.
+fn last_written(bytes: &[u8]) -> Option<usize> {
+    let is_written = |line: &[u8]| line.iter().fold(0, |any, byte| any | byte) != 0;
+    let line = bytes.chunks(SECTOR_BYTES).rposition(is_written)? * SECTOR_BYTES;
+    let last = bytes
+        .get(line..)?
+        .iter()
+        .take(SECTOR_BYTES)
+        .rposition(|&byte| byte != 0)?;
+    Some(line + last)
 }
 
 /// Looks for a sector of which everything from the entry's start on is zeros. `bytes` stands at

@@ -391,6 +391,43 @@ fn zeros_in_an_unmarked_log_are_damage_when_more_than_a_batch_follows() {
 }
 
 #[test]
+fn a_length_that_leads_beyond_the_next_entry_is_damage() {
+    // Not the length alone, so that no other length makes the entry whole.
+    let mut damaged = log(&[(1, 10), (2, 10), (3, 10)], 4096);
+    let second = 16 + 74;
+    damaged[second + 8..second + 12].copy_from_slice(&2000_u32.to_be_bytes());
+    damaged[second + 12] = 0x55;
+    let error = starts(&disk_with(&[("log.1", damaged)])).unwrap_err();
+    let RecoverError::Damaged { offset, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(*offset, second as u64);
+}
+
+#[test]
+fn an_empty_newest_log_shows_that_the_one_before_it_was_cut() {
+    let whole = log(&[(1, 1), (2, 1)], 0);
+    let cut = log(&[(1, 1)], 0);
+    for empty in [vec![], log(&[], 0), vec![0; 4096]] {
+        let disk = disk_with(&[("log.1", whole.clone()), ("log.3", empty.clone())]);
+        assert_eq!(starts(&disk).unwrap(), [1, 2]);
+        assert_eq!(disk.content(&path("log.3")), None);
+
+        let disk = disk_with(&[("log.1", cut.clone()), ("log.3", empty.clone())]);
+        let error = starts(&disk).unwrap_err();
+        assert!(matches!(error, RecoverError::Gap { .. }), "{error}");
+
+        let two = [
+            ("log.1", whole.clone()),
+            ("log.3", empty.clone()),
+            ("log.5", empty),
+        ];
+        let error = starts(&disk_with(&two)).unwrap_err();
+        assert!(matches!(error, RecoverError::Gap { .. }), "{error}");
+    }
+}
+
+#[test]
 fn an_entry_within_a_clients_data_is_never_replayed() {
     // The second transaction's data holds an entry that could be the second one. Then its start is
     // torn away.
