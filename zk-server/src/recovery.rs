@@ -252,6 +252,8 @@ fn core_config(config: &Config) -> CoreConfig {
         session_timeout_max: config.sessions.max_timeout,
         sessions_max: unlimited(limits.sessions_max),
         watches_per_session_max: unlimited(limits.watches_per_session_max),
+        txn_bytes_max: limits.record_bytes_max.get(),
+        ephemeral_bytes_per_session_max: limits.frame_bytes_max.get(),
         extended_types: config.tree.extended_types_enabled,
         enforce_quota: config.tree.enforces_quota,
         skip_acl: config.auth.skip_acl,
