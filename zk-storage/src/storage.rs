@@ -96,13 +96,14 @@ impl Storage {
         })
     }
 
-    /// Reads the state back: the newest valid snapshot, then the logs from there, as the module
-    /// [`recover`](crate::RecoveryReport) describes. Afterwards a torn tail is cut off, and what an
-    /// interrupted snapshot or an interrupted roll left is removed.
+    /// Reads the state back: the newest snapshot that is whole, then every transaction after it.
+    /// Afterwards a torn tail and space allocated ahead are cut off the newest log, and what an
+    /// interrupted snapshot or an interrupted first batch left is removed. How a torn tail is told
+    /// from damage is recorded in `docs/adr/0002-torn-or-damaged.md`.
     ///
     /// # Errors
-    /// [`RecoverError`] when something that may have been acknowledged cannot be read. The files
-    /// are as they were, unless the error came from the file system.
+    /// [`RecoverError`] when something that may have been acknowledged cannot be read. Logs and
+    /// snapshots are as they were, unless the error came from the file system.
     pub fn recover(self, into: &mut impl Restore) -> Result<Recovered, RecoverError> {
         let (report, mark) = recover::recover(&self.dirs, into)?;
         Ok(Recovered {

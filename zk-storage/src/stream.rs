@@ -158,8 +158,23 @@ impl Drop for Chunks {
 }
 
 impl ByteStream {
-    /// Opens a file at its start. `sums` says whether [`checksum`](Self::checksum) will be asked.
-    pub(crate) fn open(fs: &dyn FileSystem, path: &Path, sums: bool) -> Result<Self, IoError> {
+    /// Opens a file at its start, to read its bytes as they are.
+    pub(crate) fn plain(fs: &dyn FileSystem, path: &Path) -> Result<Self, IoError> {
+        Self::open(fs, path, None, false)
+    }
+
+    /// Opens a file at its start, to read what was compressed if its name says so, and to ask for
+    /// [`checksum`](Self::checksum)s.
+    pub(crate) fn snapshot(fs: &dyn FileSystem, path: &Path) -> Result<Self, IoError> {
+        Self::open(fs, path, Compression::of(path), true)
+    }
+
+    fn open(
+        fs: &dyn FileSystem,
+        path: &Path,
+        compression: Option<Compression>,
+        sums: bool,
+    ) -> Result<Self, IoError> {
         let file: Arc<dyn File> = fs
             .open(path, OpenMode::Read)
             .context(IoOp::Open, path)?
@@ -169,7 +184,6 @@ impl ByteStream {
             file: Arc::clone(&file),
             at: 0,
         };
-        let compression = Compression::of(path);
         let chunk_bytes = match compression {
             None => usize::try_from(file_bytes).map_or(CHUNK_BYTES, |all| all.min(CHUNK_BYTES)),
             Some(_) => CHUNK_BYTES,
@@ -298,7 +312,7 @@ mod tests {
 
     /// Reads values of uneven lengths and compares bytes and checksums.
     fn check(fs: &dyn FileSystem, path: &Path, content: &[u8]) {
-        let mut stream = ByteStream::open(fs, path, true).unwrap();
+        let mut stream = ByteStream::snapshot(fs, path).unwrap();
         let mut at = 0;
         let mut step = 1;
         while at < content.len() {
@@ -334,6 +348,6 @@ mod tests {
         file.write_all_at(&content, 0).unwrap();
         check(&RealFileSystem, &path, &content);
         // A reader that stops early ends its thread.
-        drop(ByteStream::open(&RealFileSystem, &path, false).unwrap());
+        drop(ByteStream::plain(&RealFileSystem, &path).unwrap());
     }
 }

@@ -143,7 +143,7 @@ impl LogScanner {
         first: Option<Zxid>,
     ) -> Result<Self, IoError> {
         Ok(Self {
-            stream: ByteStream::open(fs, path, false)?,
+            stream: ByteStream::plain(fs, path)?,
             next: Next::Header,
             expected: first.map_or(Expected::Any, Expected::Exactly),
         })
@@ -198,10 +198,11 @@ impl LogScanner {
                         body,
                     }));
                 }
-                LogEntry::Incomplete { needed } if needed as u64 <= self.stream.left() => {
-                    self.stream.fill(needed)?;
+                LogEntry::Incomplete { needed } => {
+                    if needed as u64 > self.stream.left() || !self.stream.fill(needed)? {
+                        break "the file ends before the entry does";
+                    }
                 }
-                LogEntry::Incomplete { .. } => break "the file ends before the entry does",
                 LogEntry::Empty => break "zeros stand before bytes that are not zero",
                 LogEntry::Damaged { what } => break what,
             }

@@ -68,7 +68,7 @@ pub fn read_snapshot(
     visit: impl FnMut(u64, SnapshotPart<'_>) -> Result<(), RestoreError>,
 ) -> Result<SnapshotTrailer, SnapshotReadError> {
     let mut parser = Parser {
-        stream: ByteStream::open(fs, path, true)?,
+        stream: ByteStream::snapshot(fs, path)?,
         visit,
     };
     parser.body()?;
