@@ -12,7 +12,6 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -304,10 +303,6 @@ impl Outbound {
         };
         peer.closes = true;
         log_close(&peer.link, reason);
-        if matches!(reason, CloseReason::AuthFailed { .. }) {
-            let failures = &self.server.stats.auth_failures;
-            failures.fetch_add(1, Relaxed);
-        }
     }
 
     /// Hands each connection what the turn brought, as one batch.

@@ -19,7 +19,6 @@ pub(crate) struct ServerStats {
     pub(crate) outstanding: AtomicI64,
     pub(crate) connections_rejected: AtomicU64,
     pub(crate) sessionless_expired: AtomicU64,
-    pub(crate) auth_failures: AtomicU64,
     pub(crate) bugs: AtomicU64,
 }
 

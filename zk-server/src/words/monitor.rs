@@ -46,10 +46,7 @@ pub(super) fn render(server: &Shared, state: &CoreState) -> String {
             stats.packets_received.load(Relaxed).into(),
         ),
         ("watch_count", state.watches as i128),
-        (
-            "auth_failed_count",
-            stats.auth_failures.load(Relaxed).into(),
-        ),
+        ("auth_failed_count", state.counters.auth_failed.into()),
         ("min_latency", stats.latency.min().into()),
         ("max_latency", stats.latency.max().into()),
         ("open_file_descriptor_count", open_files().into()),

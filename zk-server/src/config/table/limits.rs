@@ -108,7 +108,7 @@ pub(super) const KEYS: &[Key] = &[
         Some("10000"),
         |c, v| c.limits.multi_ops_max = v.count(),
         "Operations of one multi or multiRead. A longer one is refused as a whole with \
-         BADARGUMENTS.",
+         MARSHALLINGERROR.",
     ),
     Key::honoured(
         "limits.watchesPerSession",

@@ -1,0 +1,174 @@
+//! The program: what it prints, how it stops, and its exit codes.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "starts programs and writes their files"
+)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use common::{RawClient, create, get};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::tempdir;
+use zk_proto::CreateMode;
+use zk_server::FULL_VERSION;
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_zk-server"))
+}
+
+/// Runs to the end.
+fn run(arguments: &[&str]) -> Output {
+    let output = program().args(arguments).env_remove("RUST_LOG").output();
+    output.unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A server for development on a free port, its address, and the lines that it greets with.
+fn dev(data: &Path) -> (Child, SocketAddr, Vec<String>) {
+    let mut child = program()
+        .args(["dev", "--port", "0", "--data"])
+        .arg(data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let greeting: Vec<_> = lines.take(5).map(Result::unwrap).collect();
+    let first = greeting.first().unwrap();
+    let address = first.split_whitespace().find_map(|word| {
+        let word = word.trim_end_matches(',');
+        word.parse().ok()
+    });
+    (
+        child,
+        address.expect("the first line tells the address"),
+        greeting,
+    )
+}
+
+fn stop(mut child: Child, signal: Signal) -> Option<i32> {
+    let pid = Pid::from_child(&child);
+    kill_process(pid, signal).unwrap();
+    child.wait().unwrap().code()
+}
+
+#[tokio::test]
+async fn a_server_for_development_greets_serves_stops_and_finds_its_data_again() {
+    let dir = tempdir().unwrap();
+    for (signal, path) in [(Signal::TERM, "/a"), (Signal::INT, "/b")] {
+        let (child, address, greeting) = dev(dir.path());
+        let pasted = greeting
+            .iter()
+            .filter(|line| line.contains(&address.to_string()));
+        assert_eq!(pasted.count(), 4, "{greeting:?}");
+        let (mut client, _) = RawClient::log_in(address).await;
+        client.call(create(path, b"", CreateMode::Persistent)).await;
+        client.call(get("/a")).await;
+        assert_eq!(stop(child, signal), Some(0));
+        assert!(client.is_closed().await);
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let dir = tempdir().unwrap();
+    let (child, address, _) = dev(dir.path());
+    let (mut client, _) = RawClient::log_in(address).await;
+    client.call(create("/a", b"", CreateMode::Persistent)).await;
+    assert_eq!(stop(child, Signal::KILL), None);
+    let (child, address, _) = dev(dir.path());
+    let (mut client, _) = RawClient::log_in(address).await;
+    client.call(get("/a")).await;
+    assert_eq!(stop(child, Signal::TERM), Some(0));
+}
+
+#[test]
+fn exit_codes_tell_what_went_wrong() {
+    let dir = tempdir().unwrap();
+    let (child, address, _) = dev(dir.path());
+    let data = dir.path().to_str().unwrap();
+    let port = address.port().to_string();
+    let other = tempdir().unwrap();
+    let other = other.path().to_str().unwrap();
+    for (arguments, code, message) in [
+        (&["start-foreground"][..], 2, "ZOO_CFG"),
+        (
+            &["start-foreground", "/does/not/exist"],
+            2,
+            "/does/not/exist",
+        ),
+        (&["dev", "--servers", "3"], 2, "single server"),
+        (&["dev", "--log", "=="], 2, "--log"),
+        (
+            &["dev", "--port", "0", "--data", data],
+            3,
+            "another server uses the directory",
+        ),
+        (
+            &["dev", "--port", &port, "--data", other],
+            1,
+            "cannot listen on",
+        ),
+    ] {
+        let output = run(arguments);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(message), "{arguments:?}: {errors}");
+    }
+    assert_eq!(stop(child, Signal::TERM), Some(0));
+}
+
+#[test]
+fn version_prints_what_srvr_shows() {
+    let output = run(&["version"]);
+    assert_eq!(text(&output.stdout), format!("{FULL_VERSION}\n"));
+}
+
+#[test]
+fn check_prints_what_is_in_effect_and_starts_nothing() {
+    let dir = tempdir().unwrap();
+    let config = dir.path().join("zoo.cfg");
+    let data = dir.path().join("data");
+    let lines = format!(
+        "dataDir={}\nclientPort=2181\ntickTime=1000\n",
+        data.display()
+    );
+    std::fs::write(&config, lines).unwrap();
+    let path = config.to_str().unwrap();
+    let output = run(&["check", path, "--set", "tickTime=1500"]);
+    assert!(output.status.success());
+    let effective = text(&output.stdout);
+    assert!(effective.contains("1500"), "{effective}");
+    assert!(!data.exists());
+
+    std::fs::write(&config, "clientPort=x\n").unwrap();
+    let output = run(&["check", path]);
+    assert_eq!(output.status.code(), Some(2));
+    let errors = text(&output.stderr);
+    assert!(errors.contains("zoo.cfg:1"), "{errors}");
+}
+
+#[test]
+fn log_lines_are_json_when_asked_for() {
+    let dir = tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let config = dir.path().join("zoo.cfg");
+    std::fs::write(
+        &config,
+        format!("dataDir={data}\nclientPort=2181\nunknownKey=1\n"),
+    )
+    .unwrap();
+    let path = config.to_str().unwrap();
+    let output = run(&["check", path, "--log-format", "json"]);
+    let line = text(&output.stderr);
+    let line: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+    assert_eq!(line["level"], "WARN");
+}
