@@ -1,9 +1,9 @@
 //! Deletes containers that lost their children, and znodes whose time to live is over
 //! (`ContainerManager`, 3.9.5).
 //!
-//! At every check the candidates are listed; then they are deleted one by one, evenly spread, each
-//! looked at again before. How long a znode lived is counted on the wall clock, in which its times
-//! are written.
+//! A check walks over all of them, a bounded number at a time, so that it never holds up requests;
+//! what it finds is deleted one by one, evenly spread, each looked at again before. How long a znode
+//! lived is counted on the wall clock, in which its times are written.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -12,7 +12,10 @@ use core::time::Duration;
 use zk_proto::{EphemeralOwner, StatPersisted};
 
 use crate::CoreConfig;
-use crate::tree::{Node, Tree};
+use crate::tree::{ReapPlace, Tree};
+
+/// Znodes looked at in one step.
+const STEP: usize = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Reaper {
@@ -22,6 +25,8 @@ pub(crate) struct Reaper {
     extended_types: bool,
     next_check: Duration,
     next_deletion: Duration,
+    /// How far the check under way is, and since when its next step is due.
+    walk: Option<(ReapPlace, Duration)>,
     candidates: VecDeque<String>,
 }
 
@@ -37,32 +42,42 @@ impl Reaper {
             extended_types: core.extended_types,
             next_check: now + config.check_interval,
             next_deletion: now,
+            walk: None,
             candidates: VecDeque::new(),
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Duration {
-        if self.candidates.is_empty() {
-            self.next_check
-        } else {
-            self.next_check.min(self.next_deletion)
+        match self.walk {
+            _ if !self.candidates.is_empty() => self.next_deletion,
+            Some((_, due)) => due,
+            None => self.next_check,
         }
     }
 
-    /// Lists the candidates when a check is due. One that comes while the list of the one before is
-    /// not through is left out.
+    /// Looks for candidates when a check is due. One begins when the one before is through.
     pub(crate) fn check(&mut self, tree: &Tree, now: Duration, wall_ms: i64) {
-        if now < self.next_check {
+        if !self.candidates.is_empty() {
             return;
         }
-        self.next_check = now + self.check_interval;
-        if self.candidates.is_empty() {
-            let all = tree.containers().chain(tree.ttls());
-            self.candidates = all
-                .filter(|node| node.num_children() == 0 && self.is_due(node.persisted(), wall_ms))
-                .map(|node: Node<'_>| node.path())
-                .collect();
-            self.next_deletion = self.next_deletion.max(now);
+        if self.walk.is_none() && now >= self.next_check {
+            self.next_check = now + self.check_interval;
+            self.walk = Some((ReapPlace::default(), now));
+        }
+        let Some((from, _)) = self.walk.take() else {
+            return;
+        };
+        self.next_deletion = self.next_deletion.max(now);
+        let mut at = from;
+        for (looked_at, (place, node)) in tree.reapable_from(from).enumerate() {
+            if looked_at == STEP {
+                self.walk = Some((at, now));
+                return;
+            }
+            at = place;
+            if node.num_children() == 0 && self.is_due(node.persisted(), wall_ms) {
+                self.candidates.push_back(node.path());
+            }
         }
     }
 

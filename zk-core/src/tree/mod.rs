@@ -42,6 +42,7 @@ pub use digest::node_digest;
 pub use load::{Loader, Recovered, RecoveryError, Replay};
 pub use quota::{Quota, QuotaFigures};
 pub use read::Node;
+pub(crate) use read::ReapPlace;
 pub use view::{NodeWalk, TreeView};
 
 /// The root is the first node that a tree ever has.

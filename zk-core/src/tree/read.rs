@@ -17,6 +17,14 @@ use super::{ROOT, Tree};
 /// data go when it is replaced.
 const COPIED_BYTES_MAX: usize = 1024;
 
+/// Where a walk over containers and znodes with a time to live stands: at the first, unless a walk
+/// gave it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ReapPlace {
+    is_in_ttls: bool,
+    next: u32,
+}
+
 impl Tree {
     /// The znode at `path`; `"/"` and its alias `""` are the root. Text that is no valid path names
     /// no znode.
@@ -74,6 +82,23 @@ impl Tree {
     pub fn ephemerals_of(&self, session: SessionId) -> impl Iterator<Item = String> {
         let owned = self.ephemerals.get(&session).into_iter().flatten();
         owned.map(|&id| self.path(id))
+    }
+
+    /// The containers and znodes with a time to live from a place on, each with the place after it.
+    /// A walk may go on at its last place though the tree has changed.
+    pub(crate) fn reapable_from(
+        &self,
+        from: ReapPlace,
+    ) -> impl Iterator<Item = (ReapPlace, Node<'_>)> {
+        let ReapPlace { is_in_ttls, next } = from;
+        let containers = (!is_in_ttls).then(|| self.containers.range(next..));
+        let containers = containers.into_iter().flatten().map(|&id| (false, id));
+        let first_ttl = if is_in_ttls { next } else { 0 };
+        let ttls = self.ttls.range(first_ttl..).map(|&id| (true, id));
+        containers.chain(ttls).map(|(is_in_ttls, id)| {
+            let next = id + 1;
+            (ReapPlace { is_in_ttls, next }, self.node(id))
+        })
     }
 
     /// The containers, in a stable order.

@@ -129,6 +129,44 @@ fn what_is_pending_is_looked_at_again_before_the_deletion() {
 }
 
 #[test]
+fn a_check_goes_on_where_its_last_step_ended() {
+    let mut world = World::with(CoreConfig {
+        extended_types: true,
+        reaper: ReaperConfig {
+            per_minute_max: u32::MAX,
+            ..ReaperConfig::default()
+        },
+        ..CoreConfig::default()
+    });
+    let client = world.connect();
+    for child in 0..1_250 {
+        let path = alloc::format!("/c{child}");
+        world.send(&client, container(&path));
+        world.send(&client, create(&alloc::format!("{path}/x")));
+        world.send(&client, delete(&alloc::format!("{path}/x")));
+        world.send(&client, ttl(&alloc::format!("/t{child}"), 1));
+    }
+    world.flush();
+    let end = world.now.monotonic + Duration::from_secs(61);
+    let mut ticks = 0;
+    while let Some(deadline) = world.server.next_deadline()
+        && deadline < end
+    {
+        world.now.wall_ms += 1_000;
+        world.now.monotonic = world.now.monotonic.max(deadline);
+        world.handle(crate::Input::Tick);
+        ticks += 1;
+        if ticks % 3 == 0 {
+            world.flush();
+        }
+    }
+    world.flush();
+    let tree = world.server.tree();
+    assert_eq!((tree.containers().count(), tree.ttls().count()), (0, 0));
+    assert_eq!(world.server.counters().reaped, 2_500);
+}
+
+#[test]
 fn deletions_are_spread() {
     let (mut world, client) = world(None);
     for child in 0..10 {

@@ -81,10 +81,13 @@ fn a_client_ahead_of_the_server_is_closed_without_an_answer() {
 fn a_wrong_password_or_session_is_refused_and_disturbs_nobody() {
     let mut world = World::new();
     let client = world.connect();
+    let mut one_bit_off = client.password.to_vec();
+    one_bit_off[15] ^= 1;
     for (session_id, password) in [
         (client.session, Bytes::new()),
         (client.session, Bytes::from_static(&[0; 16])),
         (client.session, [&client.password[..], b"x"].concat().into()),
+        (client.session, one_bit_off.into()),
         (
             SessionId(77),
             session_password(SessionId(77)).to_vec().into(),
