@@ -26,15 +26,16 @@ impl TestServer {
         Ok(nodes)
     }
 
-    /// The number of watches of all clients, as the word `wchs` counts them.
+    /// The number of watches of all clients, as the word `mntr` counts them.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub async fn watches(&self) -> Result<usize, Error> {
-        let answer = self.ask("wchs").await?;
-        let total = answer.rsplit("Total watches:").next().unwrap_or("");
-        let total = total.trim().parse();
-        total.map_err(|_| std::io::Error::other(format!("wchs says {answer:?}")).into())
+        let answer = self.ask("mntr").await?;
+        let mut lines = answer.lines();
+        let count = lines.find_map(|line| line.strip_prefix("zk_watch_count\t"));
+        let count = count.and_then(|count| count.trim().parse().ok());
+        count.ok_or_else(|| std::io::Error::other(format!("mntr says {answer:?}")).into())
     }
 
     /// Waits until nothing is left but the znodes `expected`, and no watch: what is deleted in the

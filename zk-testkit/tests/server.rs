@@ -70,13 +70,18 @@ async fn what_is_left_is_named() {
         watch: true,
     };
     assert_eq!(raw.call(&watch).await.unwrap(), Err(ErrorCode::NO_NODE));
-    assert_eq!(server.watches().await.unwrap(), 1);
+    let watch = Request::GetChildren {
+        path: "/a".into(),
+        watch: true,
+    };
+    raw.call(&watch).await.unwrap().unwrap();
+    assert_eq!(server.watches().await.unwrap(), 2);
     let left = server
         .expect_left_within(Duration::ZERO, &["/a"])
         .await
         .unwrap_err();
     assert_eq!(
         left.to_string(),
-        r#"left behind: nodes ["/a/b"], 1 watches"#
+        r#"left behind: nodes ["/a/b"], 2 watches"#
     );
 }

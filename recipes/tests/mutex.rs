@@ -1,0 +1,546 @@
+//! A mutex has one holder, whatever happens to connections, sessions and znodes, and leaves nothing
+//! behind. Tickets name the failures of other libraries that a test guards against.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{DIR, Faulty, children, next_session, poll_then_drop, server, within};
+use zk_client::{Kind, Parents, SessionEnd};
+use zk_recipes::layout::{Contender, Family, Layout};
+use zk_recipes::{Error, LossPolicy, LossReason, Mutex};
+use zk_testkit::{Content, OpCode};
+
+const SHORT: Duration = Duration::from_millis(1500);
+
+fn kind(error: &Error) -> &Kind {
+    match error {
+        Error::Client(error) => error.kind(),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn the_lock_passes_from_one_to_the_next_in_the_order_of_asking() {
+    let server = server().await;
+    let holder = Faulty::lasting(&server).await;
+    let mut guard = within(holder.mutex().lock()).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let client = Faulty::lasting(&server).await;
+        let watches = client.proxy.wait_for(OpCode::GET_DATA);
+        let mutex = client.mutex();
+        let lock = tokio::spawn(async move { mutex.lock().await });
+        within(watches).await;
+        waiting.push((client, lock));
+    }
+    for (_client, lock) in &mut waiting {
+        assert!(!lock.is_finished());
+        let token = guard.token();
+        guard.release().await.unwrap();
+        guard = within(lock).await.unwrap().unwrap();
+        assert!(guard.token() > token);
+    }
+    drop(guard);
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_contender_has_curators_name_and_its_data() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let mutex = Mutex::builder(&client.zk, DIR)
+        .data("host-1")
+        .build()
+        .unwrap();
+    let guard = within(mutex.lock()).await.unwrap();
+    let name = guard.path().strip_prefix("/lock/").unwrap();
+    let contender = Contender::parse(name).unwrap();
+    assert_eq!(contender.family(), Family::Curator);
+    assert!(name.contains(&format!("-{}", Layout::Lock.marker())));
+    let node = client.zk.get(guard.path()).await.unwrap();
+    assert_eq!(node.data, "host-1");
+    assert_eq!(node.stat.czxid.0, guard.token().get());
+}
+
+/// The herd effect (ZooKeeper's recipes guide, *Locks*).
+#[tokio::test]
+async fn a_release_wakes_one_contender() {
+    let server = server().await;
+    let holder = Faulty::lasting(&server).await;
+    let guard = within(holder.mutex().lock()).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let client = Faulty::lasting(&server).await;
+        let watches = client.proxy.wait_for(OpCode::GET_DATA);
+        let mutex = client.mutex();
+        let lock = tokio::spawn(async move { mutex.lock().await });
+        within(watches).await;
+        waiting.push((client, lock));
+    }
+    guard.release().await.unwrap();
+    let mut events = 0;
+    let (first, lock) = waiting.remove(0);
+    let guard = within(lock).await.unwrap().unwrap();
+    for client in waiting.iter().map(|(client, _)| client).chain([&first]) {
+        // Events are sent before the replies that follow them.
+        client.zk.sync("/").await.unwrap();
+        events += client
+            .proxy
+            .frames()
+            .iter()
+            .filter(|frame| frame.is_event())
+            .count();
+    }
+    assert_eq!(events, 1);
+    for (_client, lock) in &waiting {
+        lock.abort();
+    }
+    drop(guard);
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_uncontended_lock_is_two_requests() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    within(client.mutex().lock())
+        .await
+        .unwrap()
+        .release()
+        .await
+        .unwrap();
+    let before = client.proxy.frames().len();
+    let guard = within(client.mutex().lock()).await.unwrap();
+    let frames = client.proxy.frames();
+    let requests = frames[before..]
+        .iter()
+        .filter(|frame| frame.is_request(OpCode::CREATE2));
+    assert_eq!(requests.count(), 1);
+    let lists = frames[before..]
+        .iter()
+        .filter(|frame| frame.is_request(OpCode::GET_CHILDREN2));
+    assert_eq!(lists.count(), 1);
+    assert!(
+        frames[before..]
+            .iter()
+            .all(|frame| !frame.is_request(OpCode::GET_DATA))
+    );
+    drop(guard);
+}
+
+#[tokio::test]
+async fn trying_for_a_held_lock_gives_nothing_and_leaves_nothing() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let guard = within(client.mutex().try_lock()).await.unwrap().unwrap();
+    assert!(within(client.mutex().try_lock()).await.unwrap().is_none());
+    assert_eq!(children(&client.zk).await.len(), 1);
+    guard.release().await.unwrap();
+    assert!(within(client.mutex().try_lock()).await.unwrap().is_some());
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+#[tokio::test]
+async fn waiting_ends_with_its_timeout_and_leaves_nothing() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let guard = within(client.mutex().lock()).await.unwrap();
+    let locked = within(client.mutex().lock_timeout(Duration::from_millis(100))).await;
+    assert!(locked.unwrap().is_none());
+    server
+        .expect_left_within(Duration::ZERO, &[DIR])
+        .await
+        .unwrap_err();
+    drop(guard);
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+/// CURATOR-79, CURATOR-498: an orphan would block everyone while its session lives.
+#[tokio::test]
+async fn a_lost_reply_to_the_create_leaves_one_contender() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    client.zk.create(DIR).await.unwrap();
+    for request_too in [false, true] {
+        let fault = match request_too {
+            false => client.proxy.drop_reply(OpCode::CREATE2),
+            true => client.proxy.drop_request(OpCode::CREATE2),
+        };
+        let guard = within(client.mutex().lock()).await.unwrap();
+        fault.struck().await;
+        let names = children(&client.zk).await;
+        assert_eq!(names.len(), 1);
+        assert!(guard.path().ends_with(&names[0]));
+        guard.release().await.unwrap();
+    }
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+/// CURATOR-205, kazoo#732: dropped after every number of polls, with and without a holder, with and without the
+/// create's reply lost, the contender vanishes and the next one gets the lock.
+#[tokio::test]
+async fn a_dropped_future_leaves_no_contender() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let next = Faulty::lasting(&server).await;
+    client.zk.create(DIR).await.unwrap();
+    for held in [false, true] {
+        for lost in [false, true] {
+            let mut finished = false;
+            for polls in 0..12 {
+                let holder = match held {
+                    true => Some(within(next.mutex().lock()).await.unwrap()),
+                    false => None,
+                };
+                let fault = lost.then(|| client.proxy.drop_reply(OpCode::CREATE2));
+                let mutex = client.mutex();
+                finished = poll_then_drop(polls, mutex.lock()).await.is_some();
+                drop(holder);
+                within(next.mutex().lock())
+                    .await
+                    .unwrap()
+                    .release()
+                    .await
+                    .unwrap();
+                drop(fault);
+                if finished {
+                    break;
+                }
+            }
+            assert!(held || finished, "the lock is not reached in 12 polls");
+        }
+    }
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+/// CURATOR-462: a deletion that fails is made again.
+#[tokio::test]
+async fn a_guard_dropped_without_a_connection_releases_the_lock() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let next = Faulty::lasting(&server).await;
+    let guard = within(client.mutex().lock()).await.unwrap();
+    let refusal = client.proxy.refuse();
+    client.proxy.cut();
+    drop(guard);
+    assert!(within(next.mutex().try_lock()).await.unwrap().is_none());
+    drop(refusal);
+    drop(within(next.mutex().lock()).await.unwrap());
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+/// CURATOR-206, and fencing.
+#[tokio::test]
+async fn an_expired_session_loses_the_lock_and_stops_the_work() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let next = Faulty::lasting(&server).await;
+    let guard = within(client.mutex().lock()).await.unwrap();
+    let session = client.zk.session();
+    server.expire(session.id()).await.unwrap();
+    let lost = within(guard.run(std::future::pending::<()>()))
+        .await
+        .unwrap_err();
+    assert_eq!(lost.reason, LossReason::SessionEnded(SessionEnd::Expired));
+    assert_eq!(lost.token, guard.token());
+    assert!(guard.lost().is_cancelled());
+    let successor = within(next.mutex().lock()).await.unwrap();
+    assert!(successor.token() > guard.token());
+    // The client has another session; the lock of the old one opens nothing.
+    next_session(&client.zk, &session).await;
+    let write = client
+        .zk
+        .txn()
+        .with(|txn| guard.fence(txn))
+        .create("/written", "");
+    let error = within(write.commit()).await.unwrap_err();
+    assert_eq!((error.kind(), error.txn_index()), (&Kind::NoNode, Some(0)));
+    let write = next
+        .zk
+        .txn()
+        .with(|txn| successor.fence(txn))
+        .create("/written", "");
+    within(write.commit()).await.unwrap();
+    let released = within(guard.release()).await.unwrap_err();
+    assert!(matches!(
+        kind(&released),
+        Kind::SessionEnded(SessionEnd::Expired)
+    ));
+}
+
+#[tokio::test]
+async fn work_that_ends_in_time_is_done() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let guard = within(client.mutex().lock()).await.unwrap();
+    assert_eq!(guard.run(async { 5 }).await, Ok(5));
+    assert_eq!(guard.loss(), None);
+}
+
+/// CURATOR-604, ClickHouse#116690: the server makes another session out of a resumed one, and the contender's znode
+/// comes first while its dead session still keeps it.
+#[tokio::test]
+async fn a_znode_of_a_dead_session_wins_nothing() {
+    let server = server().await;
+    let client = Faulty::start(&server, SHORT).await;
+    let holder = Faulty::lasting(&server).await;
+    let held = within(holder.mutex().lock()).await.unwrap();
+    let watches = client.proxy.wait_for(OpCode::GET_DATA);
+    let mutex = client.mutex();
+    let lock = tokio::spawn(async move { mutex.lock().await });
+    within(watches).await;
+    let before = client.zk.session();
+    let fault = client.proxy.new_session_on_resume();
+    client.proxy.cut();
+    within(fault.struck()).await;
+    let after = next_session(&client.zk, &before).await;
+    assert_eq!(before.end(), Some(SessionEnd::Expired));
+    held.release().await.unwrap();
+    let guard = within(lock).await.unwrap().unwrap();
+    let stat = client.zk.exists(guard.path()).await.unwrap().unwrap();
+    assert_eq!(stat.ephemeral_owner, after.id().0);
+}
+
+/// ClickHouse#116690.
+#[tokio::test]
+async fn a_resumed_session_that_is_another_one_loses_the_lock() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let guard = within(client.mutex().lock()).await.unwrap();
+    let fault = client.proxy.new_session_on_resume();
+    client.proxy.cut();
+    within(fault.struck()).await;
+    within(guard.lost().cancelled()).await;
+    let reason = guard.loss().unwrap().reason;
+    assert_eq!(reason, LossReason::SessionEnded(SessionEnd::Expired));
+}
+
+/// CURATOR-644.
+#[tokio::test]
+async fn a_reconnect_in_the_same_session_loses_nothing() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let watched = client.proxy.wait_for(OpCode::EXISTS);
+    let guard = within(client.mutex().lock()).await.unwrap();
+    within(watched).await;
+    client.reconnect().await;
+    assert_eq!(guard.loss(), None);
+    assert_eq!(children(&client.zk).await.len(), 1);
+    // The watch of the own znode came along.
+    let operator = server.client().await.unwrap();
+    operator.delete(guard.path()).await.unwrap();
+    within(guard.lost().cancelled()).await;
+    assert_eq!(guard.loss().unwrap().reason, LossReason::Removed);
+}
+
+#[tokio::test]
+async fn a_lost_connection_loses_the_lock_when_asked_to() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let mutex = Mutex::builder(&client.zk, DIR).loss(LossPolicy::OnSuspend);
+    let guard = within(mutex.build().unwrap().lock()).await.unwrap();
+    // The task that watches over the lock runs once its first request is on the wire.
+    within(client.zk.sync("/")).await.unwrap();
+    client.proxy.cut();
+    within(guard.lost().cancelled()).await;
+    assert_eq!(guard.loss().unwrap().reason, LossReason::Suspended);
+}
+
+/// CURATOR-460: without a word from any server the lock is lost before the servers let the
+/// next contender in.
+#[tokio::test]
+async fn the_lease_ends_before_the_next_contender_holds() {
+    let server = server().await;
+    let client = Faulty::start(&server, SHORT).await;
+    let next = Faulty::lasting(&server).await;
+    let guard = within(client.mutex().lock()).await.unwrap();
+    let isolation = client.isolate();
+    let deadline = guard.valid_until();
+    let successor = within(next.mutex().lock()).await.unwrap();
+    assert!(guard.lost().is_cancelled());
+    assert_eq!(guard.loss().unwrap().reason, LossReason::LeaseExpired);
+    assert!(guard.valid_until() <= deadline + SHORT);
+    assert!(successor.token() > guard.token());
+    drop(isolation);
+}
+
+#[tokio::test]
+async fn an_operator_who_deletes_the_holders_znode_ends_the_lock() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let guard = within(client.mutex().lock()).await.unwrap();
+    let operator = server.client().await.unwrap();
+    operator.delete(guard.path()).await.unwrap();
+    within(guard.lost().cancelled()).await;
+    assert_eq!(guard.loss().unwrap().reason, LossReason::Removed);
+    // Releasing what is gone is no failure.
+    within(guard.release()).await.unwrap();
+    drop(within(client.mutex().lock()).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_operator_who_deletes_a_waiting_znode_costs_its_place_only() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let holder = Faulty::lasting(&server).await;
+    let guard = within(holder.mutex().lock()).await.unwrap();
+    let watches = client.proxy.wait_for(OpCode::GET_DATA);
+    let mutex = client.mutex();
+    let lock = tokio::spawn(async move { mutex.lock().await });
+    within(watches).await;
+    let operator = server.client().await.unwrap();
+    for name in children(&operator).await {
+        let path = format!("{DIR}/{name}");
+        if path != guard.path() {
+            operator.delete(path).await.unwrap();
+        }
+    }
+    guard.release().await.unwrap();
+    drop(within(lock).await.unwrap().unwrap());
+}
+
+/// CURATOR-43.
+#[tokio::test]
+async fn children_that_are_no_contenders_do_not_matter() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    client.zk.create(DIR).await.unwrap();
+    for name in [
+        "0",
+        "config",
+        "-",
+        "_c_",
+        "lock-1",
+        "zzz0000000000",
+        "lock-lock-0000000000",
+    ] {
+        client.zk.create(format!("{DIR}/{name}")).await.unwrap();
+    }
+    within(client.mutex().lock())
+        .await
+        .unwrap()
+        .release()
+        .await
+        .unwrap();
+    assert!(within(client.mutex().try_lock()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn contenders_of_other_libraries_are_waited_for() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let other = server.client().await.unwrap();
+    client.zk.create(DIR).await.unwrap();
+    for name in [
+        "x-72057594037927936-",
+        "0d31d2f43f434d0b8f071e5b41a1d0a7__lock__",
+        "n_",
+    ] {
+        let foreign = other
+            .create(format!("{DIR}/{name}"))
+            .ephemeral()
+            .sequential();
+        let foreign = foreign.await.unwrap();
+        assert!(within(client.mutex().try_lock()).await.unwrap().is_none());
+        other.delete(foreign.path()).await.unwrap();
+        assert!(within(client.mutex().try_lock()).await.unwrap().is_some());
+    }
+}
+
+/// kazoo#730: numbers behind the overflow stand for later contenders, although they are smaller.
+#[tokio::test]
+async fn a_sequence_that_overflows_keeps_the_order() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let other = server.client().await.unwrap();
+    let guard = within(client.mutex().lock()).await.unwrap();
+    // Whoever comes behind i32::MAX gets i32::MIN.
+    let overflown = format!("{DIR}/lock--2147483648");
+    other.create(&overflown).ephemeral().await.unwrap();
+    let watches = client.proxy.wait_for(OpCode::GET_DATA);
+    let mutex = client.mutex();
+    let lock = tokio::spawn(async move { mutex.lock().await });
+    let Content::Request { request, .. } = within(watches).await.content else {
+        panic!("a wait for a request gives one");
+    };
+    assert!(format!("{request:?}").contains(&overflown));
+    guard.release().await.unwrap();
+    client.zk.sync("/").await.unwrap();
+    assert!(!lock.is_finished());
+    other.delete(&overflown).await.unwrap();
+    drop(within(lock).await.unwrap().unwrap());
+}
+
+/// CURATOR-724, CURATOR-537: the directory is gone between two locks, and its numbers start over.
+#[tokio::test]
+async fn a_directory_that_vanishes_is_made_again_and_tokens_grow() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let mutex = Mutex::builder(&client.zk, "/deep/er/lock").build().unwrap();
+    let mut last = None;
+    for _ in 0..3 {
+        let guard = within(mutex.lock()).await.unwrap();
+        assert!(guard.path().ends_with("lock-0000000000"));
+        assert!(last < Some(guard.token()));
+        last = Some(guard.token());
+        guard.release().await.unwrap();
+        client.zk.delete("/deep/er/lock").await.unwrap();
+        client.zk.delete("/deep/er").await.unwrap();
+    }
+    let strict = Mutex::builder(&client.zk, "/none").parents(Parents::Require);
+    let error = within(strict.build().unwrap().lock()).await.unwrap_err();
+    assert_eq!(kind(&error), &Kind::NoNode);
+}
+
+/// kazoo#482, CURATOR-720.
+#[tokio::test]
+async fn a_closed_client_ends_waits_and_locks() {
+    let server = server().await;
+    let holder = Faulty::lasting(&server).await;
+    let client = Faulty::lasting(&server).await;
+    let guard = within(holder.mutex().lock()).await.unwrap();
+    let watches = client.proxy.wait_for(OpCode::GET_DATA);
+    let mutex = client.mutex();
+    let lock = tokio::spawn(async move { mutex.lock().await });
+    within(watches).await;
+    assert!(
+        within(client.zk.close(Duration::from_secs(5)))
+            .await
+            .session_closed
+    );
+    let error = within(lock).await.unwrap().unwrap_err();
+    assert_eq!(kind(&error), &Kind::Closed);
+    assert!(
+        within(holder.zk.close(Duration::from_secs(5)))
+            .await
+            .session_closed
+    );
+    // The servers delete the znode, and say so, before they say that the session is closed.
+    within(guard.lost().cancelled()).await;
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mutex_of_a_session_ends_with_it() {
+    let server = server().await;
+    let holder = Faulty::lasting(&server).await;
+    let client = Faulty::lasting(&server).await;
+    let _guard = within(holder.mutex().lock()).await.unwrap();
+    let session = client.zk.session();
+    let mutex = Mutex::builder(&session, DIR).build().unwrap();
+    let watches = client.proxy.wait_for(OpCode::GET_DATA);
+    let lock = tokio::spawn(async move { mutex.lock().await });
+    within(watches).await;
+    server.expire(session.id()).await.unwrap();
+    let error = within(lock).await.unwrap().unwrap_err();
+    assert_eq!(kind(&error), &Kind::SessionEnded(SessionEnd::Expired));
+}
+
+#[tokio::test]
+async fn a_directory_is_a_path() {
+    let zk = server().await.client().await.unwrap();
+    let refused = Mutex::builder(&zk, "locks").build();
+    assert!(matches!(refused, Err(Error::InvalidPath(_))));
+}
