@@ -163,7 +163,7 @@ pub(crate) struct Started {
     pub(crate) flow: Arc<Flow>,
     pub(crate) sessions: watch::Receiver<Option<Arc<SessionInfo>>>,
     pub(crate) state: watch::Receiver<State>,
-    pub(crate) changes: broadcast::Sender<StateChange>,
+    pub(crate) changes: broadcast::WeakSender<StateChange>,
     /// Answers once: there is a session, or there will be none.
     pub(crate) first: oneshot::Receiver<std::result::Result<(), SessionEnd>>,
     /// Why the last attempt to connect failed.
@@ -194,6 +194,7 @@ pub(crate) fn start(settings: Settings) -> Started {
     let (changes, _) = broadcast::channel(STATES_MAX);
     let (first_out, first) = oneshot::channel();
     let (failure_out, last_failure) = watch::channel("no attempt was made".to_owned());
+    let weak_changes = changes.downgrade();
     let origin = Instant::now();
     let driver = Driver {
         session,
@@ -209,7 +210,7 @@ pub(crate) fn start(settings: Settings) -> Started {
         info: None,
         sessions: sessions_out,
         state: state_out,
-        changes: changes.clone(),
+        changes,
         first: Some(first_out),
         failure: failure_out,
         closers: Vec::new(),
@@ -221,7 +222,7 @@ pub(crate) fn start(settings: Settings) -> Started {
         flow,
         sessions,
         state,
-        changes,
+        changes: weak_changes,
         first,
         last_failure,
     }
@@ -408,7 +409,6 @@ impl Driver {
                     self.info = Some(Arc::clone(&info));
                     self.publish_validity();
                     self.sessions.send_replace(Some(info));
-                    self.answer_first(Ok(()));
                 }
                 Action::Ended { end, .. } => {
                     if let Some(info) = self.info.take() {
@@ -428,6 +428,9 @@ impl Driver {
                     }
                 }
             }
+        }
+        if self.session.is_ready() {
+            self.answer_first(Ok(()));
         }
         if freed > 0 {
             self.flow.give_back(freed);

@@ -25,7 +25,8 @@ pub(crate) struct Shared {
     /// The newest session; `None` before the first.
     sessions: watch::Receiver<Option<Arc<SessionInfo>>>,
     state: watch::Receiver<State>,
-    changes: broadcast::Sender<StateChange>,
+    /// The task's own, so that streams end with it.
+    changes: broadcast::WeakSender<StateChange>,
     next_watcher: AtomicU64,
     pub(crate) default_acl: Vec<Acl>,
     pub(crate) request_timeout: Option<Duration>,
@@ -117,6 +118,12 @@ impl Handle {
         Self::new(Arc::clone(&self.0.shared), None, self.0.pin.clone())
     }
 
+    /// Whether a path of the server is this handle's root or lies below it.
+    pub(crate) fn is_inside(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(self.0.chroot.as_deref().unwrap_or(""));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     fn below(&self, path: &str) -> std::result::Result<Self, PathError> {
         let path = Path::parse(path)?.as_str().to_owned();
         let chroot = match self.absolute_unchecked(path) {
@@ -191,10 +198,11 @@ impl Handle {
         *self.0.shared.state.borrow()
     }
 
-    /// Changes of state from here on.
+    /// Changes of state from here on; none when the client is closed.
     #[must_use]
     pub fn states(&self) -> StateStream {
-        StateStream::new(self.0.shared.changes.subscribe())
+        let changes = self.0.shared.changes.upgrade();
+        StateStream::new(changes.map(|changes| changes.subscribe()))
     }
 }
 

@@ -151,11 +151,12 @@ impl SessionInfo {
 pub struct StateStream(BoxStream<'static, StateChange>);
 
 impl StateStream {
-    pub(crate) fn new(receiver: broadcast::Receiver<StateChange>) -> Self {
-        let changes = stream::unfold(receiver, |mut receiver| async move {
+    pub(crate) fn new(receiver: Option<broadcast::Receiver<StateChange>>) -> Self {
+        let changes = stream::unfold(receiver, |receiver| async move {
+            let mut receiver = receiver?;
             loop {
                 match receiver.recv().await {
-                    Ok(change) => return Some((change, receiver)),
+                    Ok(change) => return Some((change, Some(receiver))),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }

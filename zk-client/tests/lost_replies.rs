@@ -503,6 +503,7 @@ async fn every_wait_ends_when_the_client_is_closed() {
     let pinned = session.live_session().await.unwrap_err();
     assert_eq!(*pinned.kind(), Kind::SessionEnded(SessionEnd::Closed));
     assert_eq!(zk.state(), State::Closed);
+    assert!(zk.states().next().await.is_none());
 }
 
 #[tokio::test]
@@ -575,4 +576,31 @@ async fn the_client_survives_the_end_of_its_session_and_its_streams_tell_of_it()
         assert_eq!((change.from, change.to), (from, to));
         from = to;
     }
+}
+
+#[tokio::test]
+async fn a_refused_identity_ends_the_client_that_was_built_with_it() {
+    let fake = Fake::start().await;
+    let builder = fake.builder().auth("digest", "user:password");
+    let server = async {
+        let mut link = fake.accept(SESSION).await;
+        let (xid, _) = link.expect(OpCode::AUTH).await;
+        link.reply(xid, Err(ErrorCode::AUTH_FAILED)).await;
+        link
+    };
+    let (built, _link) = tokio::join!(builder.build(), server);
+    assert_eq!(*built.unwrap_err().kind(), Kind::AuthFailed);
+}
+
+#[tokio::test]
+async fn ephemerals_outside_the_root_are_not_shown() {
+    let fake = Fake::start().await;
+    let (zk, mut link) = fake.client().await;
+    let zk = zk.chroot("/app").unwrap();
+    let asked = zk.get_ephemerals("/").submit();
+    let (xid, _) = link.expect(OpCode::GET_EPHEMERALS).await;
+    let paths = ["/app/a", "/apple/b", "/app"].map(str::to_owned);
+    link.reply(xid, Ok(Response::Ephemerals(paths.to_vec())))
+        .await;
+    assert_eq!(asked.await.unwrap(), ["/a", "/"]);
 }

@@ -48,7 +48,8 @@ on_path! {
     |prefix| Request::GetEphemerals { prefix },
     |handle, response| match response {
         Response::Ephemerals(paths) => {
-            Some(paths.into_iter().map(|path| handle.local(path)).collect())
+            let paths = paths.into_iter().filter(|path| handle.is_inside(path));
+            Some(paths.map(|path| handle.local(path)).collect())
         }
         _ => None,
     }

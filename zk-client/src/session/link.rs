@@ -112,6 +112,10 @@ impl<T> Link<T> {
         }
     }
 
+    pub(super) fn has_proved_identities(&self) -> bool {
+        self.auths.is_empty()
+    }
+
     pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry<T>> {
         self.in_flight.iter_mut().map(|flight| &mut flight.entry)
     }

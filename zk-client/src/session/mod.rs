@@ -270,6 +270,12 @@ impl<T> Session<T> {
         Some(open.acked_sent + open.timeout * 3 / 4)
     }
 
+    /// Whether there is a link on which every identity was accepted.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(&self.phase, Phase::Linked(link) if link.has_proved_identities())
+    }
+
     /// Whether nothing more will happen.
     #[must_use]
     pub fn is_over(&self) -> bool {
