@@ -14,8 +14,10 @@ mod golden;
 mod needs;
 mod process;
 mod raw;
+mod wire;
 
 pub use golden::{GoldenAcl, GoldenNode, GoldenStat, golden_folder, golden_nodes};
 pub use needs::Needs;
 pub use process::{Flavour, ServerProcess, ServerSettings};
 pub use raw::{RawClient, RawReply};
+pub use wire::{Dialogue, Received, Sessions, Wire};

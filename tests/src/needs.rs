@@ -25,6 +25,24 @@ impl Needs {
         )
     }
 
+    /// A Java compiler beside Apache's jars, and Curator's if `curator` is set: the class path, or
+    /// `None` after saying what is skipped.
+    ///
+    /// # Panics
+    /// When they are missing and `ZK_TESTS_REQUIRE_ALL` is `1`.
+    #[must_use]
+    pub fn javac(test: &str, curator: bool) -> Option<&'static str> {
+        let classpath = Self::apache(test)?;
+        let javac = Command::new("javac").arg("-version").output().is_ok();
+        if javac && (!curator || Path::new("/usr/share/java/curator-recipes.jar").exists()) {
+            return Some(classpath);
+        }
+        skip(
+            test,
+            "a Java compiler, maybe Curator (Debian: default-jdk-headless libcurator-recipes-java)",
+        )
+    }
+
     /// A Python that has kazoo, or `None` after saying what is skipped.
     ///
     /// # Panics

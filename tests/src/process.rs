@@ -55,6 +55,14 @@ impl ServerSettings {
         self.lines.push(line.to_owned());
         self
     }
+
+    /// Replaces the line of `zoo.cfg` that begins with `KEY=`, or adds it.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        let prefix = format!("{key}=");
+        self.lines.retain(|line| !line.starts_with(&prefix));
+        self.line(&format!("{prefix}{value}"))
+    }
 }
 
 /// A running server. Dropping it kills the process, as `kill -9` does.
