@@ -450,7 +450,10 @@ fn a_session_without_a_server_is_over_by_the_clients_clock() {
     world.lose();
     world.submit_with(1, set("/pinned"), |submission| submission.pin = Some(1));
     world.submit(2, set("/free"));
+    let mut turns = 0;
     let ended = loop {
+        turns += 1;
+        assert!(turns < 1000, "the session is never over");
         let due = world.session.next_deadline().unwrap();
         world.now = world.now.max(due);
         world.session.on_tick(world.now);
