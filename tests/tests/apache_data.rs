@@ -179,6 +179,8 @@ ours_serves! {
     ours_serves_a_directory_after_containers_were_reaped: "reaped";
     ours_serves_a_thousand_sessions_of_apache: "sessions";
     ours_serves_the_directory_of_a_replicated_server: "quorum-of-one";
+    ours_serves_snapshots_compressed_by_gzip: "gz";
+    ours_serves_snapshots_compressed_by_snappy: "snappy";
 }
 
 fn create(path: &str, data: Option<&'static [u8]>, mode: CreateMode) -> Create {
