@@ -2,7 +2,6 @@
 //! snapshot, and its server, replaying all our logs, computes the digests that they carry.
 #![expect(clippy::disallowed_methods, reason = "runs programs")]
 #![expect(clippy::unwrap_used, reason = "a test")]
-#![expect(clippy::indexing_slicing, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -128,7 +127,7 @@ impl Writer {
             last: Zxid(1),
             history: Vec::new(),
         };
-        writer.call(Self::create("/tools", CreateMode::Persistent));
+        writer.call(&Self::create("/tools", CreateMode::Persistent));
         writer.became("/tools", Some(Bytes::from_static(b"/tools")));
         writer
     }
@@ -144,7 +143,7 @@ impl Writer {
             3 => self.made(&path, CreateMode::PersistentWithTtl),
             4 => {
                 let (path, version) = (format!("/tools/{}", number - 4), -1);
-                self.call(Request::Delete {
+                self.call(&Request::Delete {
                     path: path.clone(),
                     version,
                 });
@@ -153,7 +152,7 @@ impl Writer {
             5 => {
                 let path = format!("/tools/{}", number - 3);
                 let data = Some(Bytes::from(vec![b'x'; number]));
-                self.call(Request::SetData {
+                self.call(&Request::SetData {
                     path: path.clone(),
                     data: data.clone(),
                     version: -1,
@@ -170,12 +169,12 @@ impl Writer {
                     data: None,
                     version,
                 };
-                self.call(Request::Multi(vec![MultiOp::Create(create), set]));
+                self.call(&Request::Multi(vec![MultiOp::Create(create), set]));
                 self.became(&path, Some(Bytes::new()));
             }
             7 => {
                 let acl = Id::new("digest", format!("user{}:hash", number % 5));
-                self.call(Request::SetAcl {
+                self.call(&Request::SetAcl {
                     path: String::from("/tools"),
                     acl: vec![Acl::open(), Acl::new(Perms::READ, acl)],
                     version: -1,
@@ -194,11 +193,11 @@ impl Writer {
     }
 
     fn made(&mut self, path: &str, mode: CreateMode) {
-        self.call(Self::create(path, mode));
+        self.call(&Self::create(path, mode));
         self.became(path, Some(Bytes::from(path.to_owned())));
     }
 
-    fn call(&mut self, request: Request) {
+    fn call(&mut self, request: &Request) {
         let reply = self.client.call(request.clone()).unwrap();
         assert!(
             reply.header.err.is_ok(),

@@ -1,6 +1,5 @@
 //! Apache Curator works with our server as with Apache's, and its mutex excludes ours: on one path
 //! at one time there is one holder, in the order of the znodes' creation.
-#![expect(clippy::disallowed_methods, reason = "runs programs")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::io::{BufRead, BufReader, Read, Write};

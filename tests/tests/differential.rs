@@ -5,7 +5,6 @@
 //! What 3.8.0 and 3.9.5 do differently is left out by the generator, and stated there.
 #![expect(clippy::unwrap_used, reason = "a test")]
 #![expect(clippy::indexing_slicing, reason = "a test")]
-#![expect(clippy::print_stdout, reason = "prints the seeds")]
 
 use std::net::SocketAddr;
 

@@ -4,7 +4,6 @@
 //! lists without one. [`DIFFERENCES`] states where ours differs, and why.
 //!
 //! `golden/replay.txt` has the order and what happened beside the recorded connections.
-#![expect(clippy::disallowed_methods, reason = "reads the recordings")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 #![expect(clippy::indexing_slicing, reason = "a test")]
 #![expect(clippy::print_stdout, reason = "says how far it came")]
