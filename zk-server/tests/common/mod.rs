@@ -17,17 +17,17 @@ use zk_proto::{
 use zk_server::{Config, Running, Server};
 
 /// Longer than anything takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts a server on a free port with changed settings.
-pub async fn start(dir: &Path, change: impl FnOnce(&mut Config)) -> Running {
+pub(crate) async fn start(dir: &Path, change: impl FnOnce(&mut Config)) -> Running {
     let mut config = Config::dev(dir, 0);
     change(&mut config);
     Server::builder().config(config).start().await.unwrap()
 }
 
 /// A handshake for another session.
-pub fn handshake() -> ConnectRequest {
+pub(crate) fn handshake() -> ConnectRequest {
     ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: Zxid(0),
@@ -39,7 +39,7 @@ pub fn handshake() -> ConnectRequest {
 }
 
 /// A handshake that resumes what `response` opened.
-pub fn resume(response: &ConnectResponse) -> ConnectRequest {
+pub(crate) fn resume(response: &ConnectResponse) -> ConnectRequest {
     ConnectRequest {
         session_id: response.session_id,
         password: response.password.clone(),
@@ -47,7 +47,7 @@ pub fn resume(response: &ConnectResponse) -> ConnectRequest {
     }
 }
 
-pub fn create(path: &str, data: &[u8], mode: CreateMode) -> Request {
+pub(crate) fn create(path: &str, data: &[u8], mode: CreateMode) -> Request {
     Request::Create(Create {
         op: OpCode::CREATE,
         path: path.to_owned(),
@@ -58,21 +58,21 @@ pub fn create(path: &str, data: &[u8], mode: CreateMode) -> Request {
     })
 }
 
-pub fn get(path: &str) -> Request {
+pub(crate) fn get(path: &str) -> Request {
     Request::GetData {
         path: path.to_owned(),
         watch: false,
     }
 }
 
-pub struct RawClient {
-    pub stream: TcpStream,
+pub(crate) struct RawClient {
+    pub(crate) stream: TcpStream,
     input: BytesMut,
     last_xid: i32,
 }
 
 impl RawClient {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await;
         Self {
             stream: stream.unwrap().unwrap(),
@@ -82,14 +82,14 @@ impl RawClient {
     }
 
     /// A connection with another session.
-    pub async fn log_in(address: SocketAddr) -> (Self, ConnectResponse) {
+    pub(crate) async fn log_in(address: SocketAddr) -> (Self, ConnectResponse) {
         let mut client = Self::connect(address).await;
         let response = client.shake(&handshake()).await.expect("an answer");
         (client, response)
     }
 
     /// Sends a handshake; `None` when the server closes instead of answering.
-    pub async fn shake(&mut self, request: &ConnectRequest) -> Option<ConnectResponse> {
+    pub(crate) async fn shake(&mut self, request: &ConnectRequest) -> Option<ConnectResponse> {
         let mut out = BytesMut::new();
         write_frame(&mut out, |out| request.encode(out));
         self.write(&out).await;
@@ -97,7 +97,7 @@ impl RawClient {
         Some(ConnectResponse::decode(&mut Reader::new(&frame)).unwrap())
     }
 
-    pub async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.stream.write_all(bytes))
             .await
             .unwrap()
@@ -105,7 +105,7 @@ impl RawClient {
     }
 
     /// Sends requests in one write, numbered on.
-    pub async fn send(&mut self, requests: &[Request]) {
+    pub(crate) async fn send(&mut self, requests: &[Request]) {
         let mut out = BytesMut::new();
         for request in requests {
             self.last_xid += 1;
@@ -120,7 +120,7 @@ impl RawClient {
     }
 
     /// The next frame; `None` at the end.
-    pub async fn frame(&mut self) -> Option<Bytes> {
+    pub(crate) async fn frame(&mut self) -> Option<Bytes> {
         loop {
             if let Some(frame) = split_frame(&mut self.input, usize::MAX).unwrap() {
                 return Some(frame);
@@ -137,7 +137,7 @@ impl RawClient {
     }
 
     /// The next reply or event: its header and what follows.
-    pub async fn reply(&mut self) -> (ReplyHeader, Bytes) {
+    pub(crate) async fn reply(&mut self) -> (ReplyHeader, Bytes) {
         let frame = self.frame().await.expect("a reply, not the end");
         let mut reader = Reader::new(&frame);
         let header = ReplyHeader::decode(&mut reader).unwrap();
@@ -145,7 +145,7 @@ impl RawClient {
     }
 
     /// Asks and waits for the answer, which must be a success.
-    pub async fn call(&mut self, request: Request) -> Response {
+    pub(crate) async fn call(&mut self, request: Request) -> Response {
         let op = request.op();
         self.send(&[request]).await;
         let (header, content) = self.reply().await;
@@ -154,13 +154,13 @@ impl RawClient {
     }
 
     /// Whether the server closed the connection, after nothing but what was read.
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         self.frame().await.is_none() && self.input.is_empty()
     }
 }
 
 /// Sends a four-letter word and reads the answer to the end.
-pub async fn ask(address: SocketAddr, word: &str) -> String {
+pub(crate) async fn ask(address: SocketAddr, word: &str) -> String {
     let mut client = RawClient::connect(address).await;
     client.write(word.as_bytes()).await;
     let mut answer = String::new();
