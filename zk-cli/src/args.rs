@@ -577,3 +577,192 @@ pub(crate) fn normalize(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        let words = line.split_whitespace().map(OsString::from);
+        Cli::try_parse_from(normalize(words))
+    }
+
+    fn verb(line: &str) -> Verb {
+        match parse(line).unwrap().command {
+            Some(Command::Verb(verb)) => verb,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definitions_hold_together() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        Line::command().debug_assert();
+    }
+
+    /// Every line that zkCli takes, with all its flags.
+    #[test]
+    fn lines_of_zkcli_are_taken() {
+        for line in [
+            "zk -server a:1,b:2/c -timeout 5000 -r ls /",
+            "zk addauth digest user:password",
+            "zk addauth digest",
+            "zk addWatch -m PERSISTENT /a",
+            "zk addWatch -m persistent_recursive /a",
+            "zk addWatch /a",
+            "zk config -c -w -s",
+            "zk create /a",
+            "zk create -s -e /a data world:anyone:cdrwa",
+            "zk create -c /a",
+            "zk create -s -t 1000 /a data",
+            "zk delete -v 3 /a",
+            "zk delete -v -1 /a",
+            "zk deleteall /a -b 10",
+            "zk delquota /a",
+            "zk delquota -n /a",
+            "zk delquota -b /a",
+            "zk delquota -N /a",
+            "zk delquota -B /a",
+            "zk get -s -w -b /a",
+            "zk get -x /a",
+            "zk getAcl -s /a",
+            "zk getAllChildrenNumber /a",
+            "zk getEphemerals",
+            "zk getEphemerals /a",
+            "zk history",
+            "zk listquota /a",
+            "zk ls -s -w /a",
+            "zk ls -R /a",
+            "zk printwatches on",
+            "zk quit",
+            "zk reconfig -s -v 100000000 -file members.txt",
+            "zk reconfig -members server.1=a:1:2;3",
+            "zk reconfig -add server.4=a:1:2;3 -remove 1,2",
+            "zk redo 3",
+            "zk removewatches /a -c -l",
+            "zk removewatches -d /a",
+            "zk removewatches -a /a",
+            "zk removewatches -p /a",
+            "zk removewatches -r /a",
+            "zk set /a data -s -v 2 -b",
+            "zk setAcl -s -v 1 /a world:anyone:r",
+            "zk setAcl -R /a world:anyone:r",
+            "zk setquota -n 5 /a",
+            "zk setquota -b 5 /a",
+            "zk setquota -N 5 /a",
+            "zk setquota -B 5 /a",
+            "zk stat -w /a",
+            "zk sync /a",
+            "zk version",
+            "zk whoami",
+            "zk close",
+            "zk connect host:1",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn lines_without_a_meaning_are_refused() {
+        for line in [
+            "zk create",
+            "zk create -c -e /a",
+            "zk create -c -s /a",
+            "zk create -e -t 5 /a",
+            "zk create -c -t 5 /a",
+            "zk create /a data world:anyone",
+            "zk deleteall -b 0 /a",
+            "zk deleteall -b 100000 /a",
+            "zk delquota -n -b /a",
+            "zk get -b -x /a",
+            "zk setquota /a",
+            "zk setquota -n 5 -b 5 /a",
+            "zk setquota -n 0 /a",
+            "zk setquota -b -1 /a",
+            "zk reconfig",
+            "zk reconfig -members x -add y",
+            "zk reconfig -file x -members y",
+            "zk removewatches -c -d /a",
+            "zk addWatch -m sometimes /a",
+            "zk ls -R -w /a",
+            "zk set /a",
+            "zk lock /a",
+            "zk lock /a echo",
+            "zk bench",
+            "zk bench read --sessions 0",
+            "zk bench mix --read-percent 101",
+            "zk --auth digest ls /",
+            "zk --timeout soon ls /",
+            "zk nonsense",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_mean_what_they_mean_in_zkcli() {
+        assert!(matches!(
+            verb("zk create -s -e /a x"),
+            Verb::Create { sequential: true, ephemeral: true, container: false, ttl: None, data: Some(data), .. }
+                if data == "x"
+        ));
+        assert!(matches!(
+            verb("zk create -t 1500 /a"),
+            Verb::Create { ttl: Some(ttl), data: None, .. } if ttl == Duration::from_millis(1500)
+        ));
+        assert!(matches!(
+            verb("zk create -t 2s /a"),
+            Verb::Create { ttl: Some(ttl), .. } if ttl == Duration::from_secs(2)
+        ));
+        assert!(matches!(
+            verb("zk addWatch /a"),
+            Verb::AddWatch {
+                mode: WatchMode::PersistentRecursive,
+                ..
+            }
+        ));
+        assert!(matches!(
+            verb("zk setquota -N 7 /a"),
+            Verb::Setquota {
+                limit: LimitArgs {
+                    count: None,
+                    bytes: None,
+                    hard_count: Some(7),
+                    hard_bytes: None
+                },
+                ..
+            }
+        ));
+        assert!(matches!(
+            verb("zk reconfig -v 1f -remove 2"),
+            Verb::Reconfig { version: Some(0x1f), remove: Some(ids), add: None, .. } if ids == "2"
+        ));
+        assert!(matches!(
+            verb("zk deleteall /a"),
+            Verb::Deleteall {
+                batch: Batch(1000),
+                ..
+            }
+        ));
+        let cli = parse("zk -server h:1 -timeout 250 --auth digest:u:p:q ls").unwrap();
+        assert_eq!(cli.options.server, "h:1");
+        assert_eq!(cli.options.timeout, Duration::from_millis(250));
+        assert_eq!(
+            cli.options.auth,
+            [("digest".to_owned(), "u:p:q".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_command_to_run_is_left_as_it_is() {
+        let cli = parse("zk lock --wait 1s /a -- run -file x --json").unwrap();
+        let Some(Command::Lock(args)) = cli.command else {
+            panic!("no lock");
+        };
+        assert_eq!(args.command, ["run", "-file", "x", "--json"]);
+        assert_eq!(args.wait, Some(Duration::from_secs(1)));
+        assert!(!cli.options.json);
+    }
+}
