@@ -35,7 +35,7 @@ pub(crate) struct Visited<T> {
 impl Walk<()> {
     /// Visits names alone.
     pub(crate) fn names(zk: &Handle, top: &str) -> Self {
-        Walk::new(zk, top, |zk, path| {
+        Self::new(zk, top, |zk, path| {
             let children = zk.children(path).submit();
             Box::pin(async move { Ok(((), children.await?.names)) })
         })

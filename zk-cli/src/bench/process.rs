@@ -1,5 +1,4 @@
 //! What a process costs, from `/proc`.
-#![expect(clippy::disallowed_methods, reason = "reads /proc")]
 
 use std::fs;
 use std::time::Duration;

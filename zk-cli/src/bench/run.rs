@@ -78,7 +78,8 @@ impl Keys {
 
     /// What differs between keys.
     pub(crate) fn digits(&self, key: usize) -> [u8; 8] {
-        let digit = |power: usize| b"0123456789"[key / power % 10];
+        let digit =
+            |power: usize| b'0' + u8::try_from(key / power % 10).expect("a digit is below ten");
         let [a, b, c] = [1_000_000, 100_000, 10_000].map(digit);
         let [d, e, f, g] = [1000, 100, 10, 1].map(digit);
         [a, b, c, d, b'/', e, f, g]

@@ -142,6 +142,14 @@ impl Answer for TxnLine {
     }
 }
 
+/// A JSON object with one field more.
+fn with(mut json: Value, field: &str, value: impl Into<Value>) -> Value {
+    if let Value::Object(fields) = &mut json {
+        fields.insert(field.to_owned(), value.into());
+    }
+    json
+}
+
 /// A transaction as JSON and as text.
 fn describe(op: OpCode, txn: &Txn) -> (Value, String) {
     let name = op.name();
@@ -153,8 +161,8 @@ fn describe(op: OpCode, txn: &Txn) -> (Value, String) {
             ephemeral,
             parent_cversion,
         }) => {
-            let mut json = created(path, data.as_deref(), acl, *parent_cversion);
-            json["ephemeral"] = (*ephemeral).into();
+            let json = created(path, data.as_deref(), acl, *parent_cversion);
+            let json = with(json, "ephemeral", *ephemeral);
             let kind = if *ephemeral { " ephemeral" } else { "" };
             (
                 json,
@@ -177,8 +185,8 @@ fn describe(op: OpCode, txn: &Txn) -> (Value, String) {
             parent_cversion,
             ttl_ms,
         } => {
-            let mut json = created(path, data.as_deref(), acl, *parent_cversion);
-            json["ttl_ms"] = (*ttl_ms).into();
+            let json = created(path, data.as_deref(), acl, *parent_cversion);
+            let json = with(json, "ttl_ms", *ttl_ms);
             let text = format!(
                 "{name} {path:?} {} ttl {ttl_ms} ms",
                 length(data.as_deref())

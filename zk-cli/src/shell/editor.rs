@@ -56,7 +56,7 @@ impl Editor {
         let history = history_file().filter(|_| interactive);
         let (prompts, asked) = blocking::channel();
         let (typed, lines) = mpsc::channel(1);
-        std::thread::spawn(move || edit(rustyline, history, &asked, &typed));
+        std::thread::spawn(move || edit(rustyline, history.as_ref(), &asked, &typed));
         Ok(Self {
             prompts,
             lines,
@@ -81,24 +81,24 @@ impl Editor {
     }
 
     /// Prints above the line that is being typed.
-    pub(super) fn print(&mut self, text: Vec<u8>) -> Result {
+    pub(super) fn print(&mut self, text: &[u8]) -> Result {
         match &mut self.printer {
             Some(printer) => {
-                let text = String::from_utf8_lossy(&text).into_owned();
+                let text = String::from_utf8_lossy(text).into_owned();
                 printer.print(text).map_err(failure)
             }
-            None => Ok(io::stdout().lock().write_all(&text)?),
+            None => Ok(io::stdout().lock().write_all(text)?),
         }
     }
 }
 
 fn edit(
     mut rustyline: Rustyline,
-    history: Option<PathBuf>,
+    history: Option<&PathBuf>,
     prompts: &blocking::Receiver<String>,
     lines: &mpsc::Sender<Typed>,
 ) {
-    if let Some(path) = &history
+    if let Some(path) = history
         && let Err(error) = rustyline.load_history(path)
         && !is_missing(&error)
     {
@@ -107,7 +107,7 @@ fn edit(
     for prompt in prompts {
         let typed = match rustyline.readline(&prompt) {
             Ok(line) => {
-                if let Err(error) = remember(&mut rustyline, history.as_ref(), &line) {
+                if let Err(error) = remember(&mut rustyline, history, &line) {
                     eprintln!("zk: the history is not kept: {error}");
                 }
                 Typed::Line(line)

@@ -131,7 +131,7 @@ impl Shell {
                 self.out.write(&Line { message }, &mut text)?;
             }
         }
-        editor.print(text)
+        editor.print(&text)
     }
 
     async fn connect(&mut self) -> Result {

@@ -1,5 +1,4 @@
 //! The ensemble's membership.
-#![expect(clippy::disallowed_methods, reason = "reads a file of members")]
 
 use futures::stream;
 use zk_proto::WatcherType;

@@ -54,10 +54,11 @@ pub(super) async fn create(session: &Session, out: Printer, verb: Verb) -> Resul
 
 pub(super) async fn delete(session: &Session, path: String, version: Option<i32>) -> Result {
     let delete = session.zk().delete(path);
-    Ok(match version {
+    match version {
         None => delete.await?,
         Some(version) => delete.version(version).await?,
-    })
+    }
+    Ok(())
 }
 
 pub(super) async fn get(

@@ -1,10 +1,5 @@
 //! The program against a server in this process.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test"
-)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 mod bench;
 mod dump;
