@@ -1,5 +1,6 @@
 //! A server within the test's process.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::{FaultProxy, RawSession};
 pub enum Error {
     /// Sockets or files of this machine.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// The server does not start or stop.
     #[error(transparent)]
     Server(#[from] zk_server::ServerError),
@@ -141,9 +142,23 @@ impl TestServer {
     /// # Errors
     /// [`Error::SessionOver`], [`Error::Io`].
     pub async fn expire(&self, session: SessionId) -> Result<(), Error> {
-        match RawSession::resume(self.address, session).await? {
-            None => Err(Error::SessionOver(session)),
-            Some(raw) => Ok(raw.close().await?),
+        let mut taken = false;
+        loop {
+            let raw = match RawSession::resume(self.address, session).await {
+                Ok(Some(raw)) => raw,
+                // It was the close whose reply was lost.
+                Ok(None) if taken => return Ok(()),
+                Ok(None) => return Err(Error::SessionOver(session)),
+                Err(error) if is_cut(&error) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            taken = true;
+            match raw.close().await {
+                Ok(()) => return Ok(()),
+                // The session's client has resumed it in between, which costs this connection.
+                Err(error) if is_cut(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 
@@ -158,4 +173,12 @@ impl TestServer {
         socket.read_to_string(&mut answer).await?;
         Ok(answer)
     }
+}
+
+fn is_cut(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }

@@ -85,3 +85,15 @@ async fn what_is_left_is_named() {
         r#"left behind: nodes ["/a/b"], 2 watches"#
     );
 }
+
+/// The client resumes its session as soon as it is cut off, so the two take it from one another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_expires_although_its_client_resumes_it() {
+    let server = TestServer::start().await.unwrap();
+    for _ in 0..30 {
+        let zk = server.client().await.unwrap();
+        let session = zk.session();
+        server.expire(session.id()).await.unwrap();
+        session.ended().await;
+    }
+}
