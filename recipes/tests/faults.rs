@@ -1,6 +1,7 @@
 //! Many contenders, random cuts, lost replies and expiries: whatever is written under the lock's
 //! fence appears in the order of the tokens, and nothing is left behind.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::print_stdout, reason = "prints the seed")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! A mutex has one holder, whatever happens to connections, sessions and znodes, and leaves nothing
 //! behind. Tickets name the failures of other libraries that a test guards against.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

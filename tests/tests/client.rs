@@ -1,5 +1,5 @@
 //! The client against real servers, ours and Apache's: one suite, both implementations.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use std::time::Duration;
 

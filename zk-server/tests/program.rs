@@ -1,4 +1,5 @@
 //! The program: what it prints, how it stops, and its exit codes.
+#![expect(clippy::unwrap_used, reason = "a test")]
 #![expect(
     clippy::disallowed_methods,
     reason = "starts programs and writes their files"

@@ -1,4 +1,5 @@
 //! A client of bare frames, so that a test sees what is on the wire.
+#![allow(clippy::unwrap_used, reason = "shared by tests")]
 #![expect(clippy::disallowed_methods, reason = "tests open sockets")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
