@@ -24,11 +24,17 @@ fn parse_entry(entry: &str) -> Result<Acl, String> {
     let Some((scheme, (id, perms))) = parts else {
         return Err(format!("{entry:?} does not have the form scheme:id:perms"));
     };
+    if perms.is_empty() {
+        return Err("no permissions, expected some of cdrwa".to_owned());
+    }
     Ok(Acl::new(parse_perms(perms)?, Id::new(scheme, id)))
 }
 
-/// Reads letters of `cdrwa`.
+/// Reads letters of `cdrwa`, or a number as [`format_perms`] writes it.
 pub(crate) fn parse_perms(text: &str) -> Result<Perms, String> {
+    if let Ok(bits) = text.parse() {
+        return Ok(Perms(bits));
+    }
     let mut perms = Perms::default();
     for letter in text.chars() {
         match LETTERS.iter().find(|(known, _)| *known == letter) {
@@ -40,14 +46,14 @@ pub(crate) fn parse_perms(text: &str) -> Result<Perms, String> {
             }
         }
     }
-    if perms == Perms::default() {
-        return Err("no permissions, expected some of cdrwa".to_owned());
-    }
     Ok(perms)
 }
 
-/// Writes letters of `cdrwa`.
+/// Writes letters of `cdrwa`. Servers keep bits that have no letter: then it is the number.
 pub(crate) fn format_perms(perms: Perms) -> String {
+    if perms.0 & !Perms::ALL.0 != 0 {
+        return perms.0.to_string();
+    }
     let set = LETTERS.iter().filter(|(_, perm)| perms.intersects(*perm));
     set.map(|(letter, _)| *letter).collect()
 }
@@ -87,5 +93,13 @@ mod tests {
     fn letters_are_printed_in_the_order_of_zkcli() {
         assert_eq!(format_perms(Perms::ALL), "cdrwa");
         assert_eq!(format_perms(parse_perms("war").unwrap()), "rwa");
+    }
+
+    #[test]
+    fn permissions_without_letters_survive() {
+        for bits in [0, 1, 31, 32, 63, -1] {
+            let perms = Perms(bits);
+            assert_eq!(parse_perms(&format_perms(perms)), Ok(perms));
+        }
     }
 }

@@ -35,7 +35,13 @@ Examples:
 /// Talks to a ZooKeeper ensemble: all verbs of zkCli, locks and elections around commands,
 /// inspection of files, and a benchmark. Without a command it is an interactive shell.
 #[derive(Debug, Parser)]
-#[command(name = "zk", version, after_help = AFTER_HELP, infer_long_args = true)]
+#[command(
+    name = "zk",
+    version,
+    after_help = AFTER_HELP,
+    infer_long_args = true,
+    args_override_self = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) options: Options,

@@ -94,18 +94,22 @@ pub(crate) async fn write(
         data: Some(Bytes::from(vec![b'v'; value_bytes])),
         version: -1,
     };
-    session
-        .phases()
-        .wait_for(|phase| *phase != Phase::Connect)
-        .await?;
+    let mut phases = session.phases();
+    phases.wait_for(|phase| *phase != Phase::Connect).await?;
     while session.phase() != Phase::Stop {
         let phase = session.phase();
         let started = Instant::now();
         round.begin(watchers);
         granted(connection.call(&set).await?, "write")?;
-        tokio::time::timeout(EVENTS_WITHIN, round.reached.notified())
-            .await
-            .context("some watchers did not get the event")?;
+        tokio::select! {
+            reached = tokio::time::timeout(EVENTS_WITHIN, round.reached.notified()) => {
+                reached.context("some watchers did not get the event")?;
+            }
+            // Watchers listen no longer, so the last write reaches none of them.
+            stop = phases.wait_for(|phase| *phase == Phase::Stop) => {
+                return stop.map(drop).context("the benchmark is gone");
+            }
+        }
         session.record(phase, OpCode::SET_DATA, started.elapsed());
     }
     Ok(())
