@@ -47,6 +47,16 @@ pub enum DecodeError {
         /// The bound.
         limit: usize,
     },
+    /// A length above the stated bound.
+    #[error("{what}: {seen} bytes, expected at most {limit}")]
+    TooLong {
+        /// What was being read.
+        what: &'static str,
+        /// The length as read.
+        seen: usize,
+        /// The bound.
+        limit: usize,
+    },
     /// A checksum does not match its bytes.
     #[error("{what}: checksum {seen:#x}, computed {computed:#x}")]
     BadChecksum {

@@ -1,4 +1,4 @@
-//! Numbers that identify things: transactions, sessions, requests.
+//! Numbers that identify things: transactions, sessions, requests, servers.
 
 use core::fmt;
 
@@ -71,4 +71,20 @@ impl Xid {
     pub const AUTH: Self = Self(-4);
     /// Carried by setWatches after a reconnect.
     pub const SET_WATCHES: Self = Self(-8);
+}
+
+/// The number of a server within its ensemble, the content of `myid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(pub i64);
+
+impl ServerId {
+    /// Sent on the election port by an observer without a number of its own; each such connection
+    /// is then given a negative number (`QuorumPeer.OBSERVER_ID`).
+    pub const ANONYMOUS_OBSERVER: Self = Self(i64::MAX);
+}
+
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }

@@ -1,5 +1,5 @@
-//! What the bytes of ZooKeeper mean: records of the client port, transactions, and the framing of
-//! transaction logs and snapshots.
+//! What the bytes of ZooKeeper mean: records of the client port, the [`quorum`] and election ports,
+//! transactions, and the framing of transaction logs and snapshots.
 //!
 //! This crate knows layouts, ids and the rules that make a value valid (paths, ACLs, error codes).
 //! It does not know what a request does, where bytes come from, or when they are written.
@@ -19,6 +19,7 @@ mod frame;
 mod ids;
 mod op;
 mod path;
+pub mod quorum;
 mod request;
 mod response;
 mod snapshot;
@@ -32,7 +33,7 @@ pub use codec::{DecodeError, Reader, Record, Writer};
 pub use connect::{ConnectRequest, ConnectResponse, PASSWORD_BYTES, session_password};
 pub use error_code::ErrorCode;
 pub use frame::{FrameError, split_frame, write_frame};
-pub use ids::{SessionId, Xid, Zxid};
+pub use ids::{ServerId, SessionId, Xid, Zxid};
 pub use op::OpCode;
 pub use path::{Path, PathError};
 pub use request::{
