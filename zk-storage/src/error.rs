@@ -194,6 +194,50 @@ pub enum RecoverError {
     Io(#[from] IoError),
 }
 
+/// Why the epoch files cannot be used: the server must not vote.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EpochError {
+    /// A file holds no epoch.
+    #[error("{} holds {content:?}, expected an epoch", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        content: String,
+    },
+    /// An epoch is current that was never accepted: a promise was lost.
+    #[error(
+        "acceptedEpoch in {} is {accepted}, older than currentEpoch, {current}",
+        dir.display()
+    )]
+    Contradiction {
+        /// The accepted epoch.
+        accepted: u32,
+        /// The current epoch.
+        current: u32,
+        /// The directory of both files.
+        dir: PathBuf,
+    },
+    /// The history reaches into an epoch that was never accepted: a promise was lost, or the history
+    /// is another server's.
+    #[error(
+        "acceptedEpoch in {} is {accepted}, but the newest transaction, {last_zxid}, is of a newer epoch; if this history was restored from another server, remove acceptedEpoch and currentEpoch",
+        dir.display()
+    )]
+    Lost {
+        /// The accepted epoch.
+        accepted: u32,
+        /// The newest transaction.
+        last_zxid: Zxid,
+        /// The directory of both files.
+        dir: PathBuf,
+    },
+    /// The file system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
 /// Why nothing more can be appended. Final: what is on disk is known again only by recovery.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

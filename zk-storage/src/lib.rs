@@ -12,7 +12,9 @@
 //! Everything goes through one small [`FileSystem`], which is the machine's
 //! ([`RealFileSystem`]) or a model of one that loses power ([`memory::MemoryFileSystem`]).
 
+mod atomic;
 mod compression;
+mod epochs;
 mod error;
 mod fs;
 mod log;
@@ -22,7 +24,10 @@ mod snapshot;
 mod storage;
 mod stream;
 
-pub use error::{IoError, IoOp, LogError, OpenError, RecoverError, RestoreError, SnapshotError};
+pub use epochs::{EpochFiles, Epochs};
+pub use error::{
+    EpochError, IoError, IoOp, LogError, OpenError, RecoverError, RestoreError, SnapshotError,
+};
 pub use fs::{DirEntry, File, FileSystem, OpenMode, RealFileSystem, SECTOR_BYTES, memory};
 pub use log::{LogWriter, TxnLogItem, TxnLogReader};
 pub use recover::{RecoveredFrom, RecoveryReport, Restore, SkippedSnapshot, TornTail};

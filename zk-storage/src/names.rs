@@ -16,6 +16,10 @@ pub(crate) const VERSION_DIR: &str = "version-2";
 pub(crate) const LOCK: &str = "lock";
 /// See [`crate::log::mark`].
 pub(crate) const MARK: &str = "flushed";
+/// See [`crate::epochs`].
+pub(crate) const ACCEPTED_EPOCH: &str = "acceptedEpoch";
+/// See [`crate::epochs`].
+pub(crate) const CURRENT_EPOCH: &str = "currentEpoch";
 /// An operator's word that an empty database is meant to be.
 pub(crate) const INITIALIZE: &str = "initialize";
 
@@ -34,6 +38,11 @@ pub(crate) fn is_snapshot(name: &str) -> bool {
 /// Whether the file is a snapshot whose writing was not finished.
 pub(crate) fn is_partial(name: &str) -> bool {
     name.starts_with(PARTIAL_PREFIX)
+}
+
+/// The name under which a small file is written, before it takes its own.
+pub(crate) fn temporary(name: &str) -> String {
+    format!("{name}.tmp")
 }
 
 pub(crate) fn log(first: Zxid) -> String {

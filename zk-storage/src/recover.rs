@@ -20,7 +20,7 @@
 //!
 //! Files are changed only after everything was read and accepted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
@@ -33,7 +33,8 @@ use crate::names::DataFile;
 use crate::snapshot::{SnapshotReadError, looks_finished, read_snapshot};
 use crate::storage::Directories;
 use crate::{
-    IoError, IoOp, OpenMode, RecoverError, RestoreError, SnapshotPart, SnapshotTrailer, names,
+    IoError, IoOp, OpenMode, RecoverError, RestoreError, SnapshotPart, SnapshotTrailer, atomic,
+    names,
 };
 
 /// Snapshots that are tried before giving up, as in Apache's server (`FileSnap`, 3.9.5).
@@ -545,20 +546,13 @@ fn remove_partial_snapshots(dirs: &Directories) -> Result<(), IoError> {
 fn trust_if_initialized(dirs: &Directories, from: RecoveredFrom) -> Result<RecoveredFrom, IoError> {
     let mut is_initialized = false;
     for dir in [&dirs.config.data_log_dir, &dirs.config.data_dir] {
-        is_initialized |= remove_if_there(dirs, dir)?;
+        if atomic::remove_if_there(&*dirs.fs, &dir.join(names::INITIALIZE))? {
+            dirs.sync_dir(dir)?;
+            is_initialized = true;
+        }
     }
     Ok(match from {
         RecoveredFrom::Unexpected if is_initialized => RecoveredFrom::Empty,
         from => from,
     })
-}
-
-fn remove_if_there(dirs: &Directories, dir: &Path) -> Result<bool, IoError> {
-    let path = dir.join(names::INITIALIZE);
-    let is_there = dirs.fs.exists(&path).context(IoOp::Exists, &path)?;
-    if is_there {
-        dirs.remove(&path)?;
-        dirs.sync_dir(dir)?;
-    }
-    Ok(is_there)
 }

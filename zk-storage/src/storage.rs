@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Context;
 use crate::{
-    FileSystem, IoError, IoOp, LogWriter, OpenError, RecoverError, RecoveryReport, Restore,
-    Snapshots, names, recover,
+    EpochFiles, FileSystem, IoError, IoOp, LogWriter, OpenError, RecoverError, RecoveryReport,
+    Restore, Snapshots, names, recover,
 };
 
 /// Where and how to store. Names and defaults follow `zoo.cfg`.
@@ -59,7 +59,7 @@ pub struct Storage {
     dirs: Arc<Directories>,
 }
 
-/// What [`Storage::recover`] gives out. The directories stay locked until both handles are gone.
+/// What [`Storage::recover`] gives out. The directories stay locked until all handles are gone.
 #[derive(Debug)]
 pub struct Recovered {
     /// What was read.
@@ -68,6 +68,8 @@ pub struct Recovered {
     pub log: LogWriter,
     /// Writes and purges snapshots.
     pub snapshots: Snapshots,
+    /// What a member of an ensemble promised.
+    pub epochs: EpochFiles,
 }
 
 impl Storage {
@@ -108,7 +110,8 @@ impl Storage {
         let (report, mark) = recover::recover(&self.dirs, into)?;
         Ok(Recovered {
             log: LogWriter::new(Arc::clone(&self.dirs), mark, report.last_zxid),
-            snapshots: Snapshots::new(self.dirs, &report),
+            snapshots: Snapshots::new(Arc::clone(&self.dirs), &report),
+            epochs: EpochFiles::new(self.dirs, report.last_zxid),
             report,
         })
     }

@@ -212,6 +212,18 @@ impl Server {
         self.recovered.log.flush()
     }
 
+    /// Appends these transactions and flushes once.
+    pub(crate) fn append(&mut self, zxids: impl IntoIterator<Item = i64>) {
+        for zxid in zxids {
+            let record = record(zxid, 20);
+            self.recovered
+                .log
+                .append(record.header.zxid, &record.to_bytes());
+            self.state.apply(&record);
+        }
+        self.recovered.log.flush().unwrap();
+    }
+
     pub(crate) fn try_snapshot(&mut self) -> Result<SnapshotFile, zk_storage::SnapshotError> {
         let digest = TxnDigest {
             version: TxnDigest::VERSION,
@@ -246,4 +258,33 @@ impl Random {
     pub(crate) fn flip(&mut self) -> bool {
         self.next() & 1 == 1
     }
+}
+
+/// How the unsynced changes of one crash fare.
+pub(crate) fn fates(changes: usize, seed: u64) -> Vec<Box<dyn FnMut() -> bool>> {
+    let mut fates: Vec<Box<dyn FnMut() -> bool>> = vec![Box::new(|| false), Box::new(|| true)];
+    for single in 0..changes.min(24) {
+        for survives in [true, false] {
+            let mut asked = 0;
+            fates.push(Box::new(move || {
+                asked += 1;
+                (asked - 1 == single) == survives
+            }));
+        }
+    }
+    for round in 0..16 {
+        let mut random = Random(seed * 64 + round + 1);
+        fates.push(Box::new(move || random.flip()));
+    }
+    fates
+}
+
+/// How many changes a power cut now would ask about.
+pub(crate) fn unsynced_changes(disk: &MemoryFileSystem) -> usize {
+    let mut asked = 0;
+    disk.fork().power_cut(|| {
+        asked += 1;
+        true
+    });
+    asked
 }

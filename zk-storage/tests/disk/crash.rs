@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use zk_storage::memory::{Fault, MemoryFileSystem};
 use zk_storage::{LogError, SnapshotError, StorageConfig};
 
-use crate::common::{NoStart, Random, Server, config};
+use crate::common::{NoStart, Random, Server, config, fates, unsynced_changes};
 
 /// What a server promised before it crashed.
 #[derive(Default)]
@@ -80,34 +80,6 @@ fn life(disk: &MemoryFileSystem, promised: &mut Promised) -> Result<(), Stop> {
     batch(&mut server, promised, 1, 1)?;
     server.recovered.log.close()?;
     Ok(())
-}
-
-/// How the unsynced changes of one crash fare.
-fn fates(changes: usize, seed: u64) -> Vec<Box<dyn FnMut() -> bool>> {
-    let mut fates: Vec<Box<dyn FnMut() -> bool>> = vec![Box::new(|| false), Box::new(|| true)];
-    for single in 0..changes.min(24) {
-        for survives in [true, false] {
-            let mut asked = 0;
-            fates.push(Box::new(move || {
-                asked += 1;
-                (asked - 1 == single) == survives
-            }));
-        }
-    }
-    for round in 0..16 {
-        let mut random = Random(seed * 64 + round + 1);
-        fates.push(Box::new(move || random.flip()));
-    }
-    fates
-}
-
-fn unsynced_changes(disk: &MemoryFileSystem) -> usize {
-    let mut asked = 0;
-    disk.fork().power_cut(|| {
-        asked += 1;
-        true
-    });
-    asked
 }
 
 /// Starts after a crash and checks that the history is whole; then goes on and starts once more.

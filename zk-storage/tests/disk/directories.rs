@@ -18,10 +18,17 @@ fn a_directory_belongs_to_one_process() {
         Ok(_) => panic!("two servers in one directory"),
     }
     // Each handle keeps it.
-    let zk_storage::Recovered { log, snapshots, .. } = server.recovered;
+    let zk_storage::Recovered {
+        log,
+        snapshots,
+        epochs,
+        ..
+    } = server.recovered;
     drop(log);
     assert!(Server::start_with(&disk, config()).is_err());
     drop(snapshots);
+    assert!(Server::start_with(&disk, config()).is_err());
+    drop(epochs);
     assert!(Server::start_with(&disk, config()).is_ok());
 }
 
@@ -181,7 +188,7 @@ fn the_machines_file_system_keeps_a_history() {
     server.batch(1, 10).unwrap();
     server.recovered.log.close().unwrap();
     assert!(server.recovered.snapshots.sizes().unwrap().0 > 1_200_000);
-    drop(server.recovered.snapshots);
+    drop((server.recovered.snapshots, server.recovered.epochs));
     let server = open();
     assert_eq!(server.state.history(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(server.state.txns, [6]);

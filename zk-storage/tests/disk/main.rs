@@ -9,6 +9,7 @@ mod common;
 mod crash;
 mod damage;
 mod directories;
+mod epochs;
 mod failure;
 mod purge;
 mod restart;
