@@ -1,9 +1,10 @@
-//! The connections that carry or open a session.
+//! The connections that carry, open or resume a session.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
+use core::time::Duration;
 
 use hashbrown::HashMap;
-use zk_proto::{ErrorCode, Request, Response, Xid, Zxid};
+use zk_proto::{ErrorCode, Request, Response, SessionId, Xid};
 
 use crate::auth::Identities;
 use crate::slab::Slab;
@@ -12,8 +13,11 @@ use crate::{CloseReason, ConnId};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
-    /// The slot of its session.
-    pub(crate) session: u32,
+    pub(crate) session: SessionId,
+    /// The slot of its session, once that is open and the connection accepted.
+    pub(crate) attached: Option<u32>,
+    /// The session timeout granted to it.
+    pub(crate) granted: Duration,
     pub(crate) who: Identities,
     /// Whether its client sends and expects the byte for read-only servers.
     pub(crate) has_read_only_byte: bool,
@@ -26,10 +30,11 @@ pub(crate) struct Connection {
 /// Something that waits for its turn.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    /// The transaction that must be applied before.
-    pub(crate) after: Zxid,
+    /// So many of the session's requests must be [answered](crate::sessions::Session::answered)
+    /// before.
+    pub(crate) turn: u64,
     pub(crate) xid: Xid,
-    pub(crate) turn: Turn,
+    pub(crate) what: Turn,
 }
 
 /// What is done when its turn comes.
@@ -39,27 +44,30 @@ pub(crate) enum Turn {
     Serve(Request),
     /// Give an answer that is known already.
     Answer {
-        /// The header's zxid; `None` for the newest one.
-        zxid: Option<Zxid>,
+        zxid: AnswerZxid,
         result: Result<Response, ErrorCode>,
         close: Option<CloseReason>,
     },
 }
 
+/// The zxid in an answer's header.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AnswerZxid {
+    /// The newest transaction applied.
+    Newest,
+    /// None: auth and sasl.
+    Zero,
+    /// −1: operations that are none (`UnimplementedRequestProcessor`).
+    Negative,
+}
+
 /// The connections, in slots that stay valid until they are removed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Connections {
     slots: Slab<Connection>,
     by_id: HashMap<ConnId, u32>,
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self {
-            slots: Slab::new(),
-            by_id: HashMap::new(),
-        }
-    }
+    /// Connections that wait for their session to begin or to be found open.
+    awaiting: BTreeMap<SessionId, u32>,
 }
 
 impl Connections {
@@ -71,9 +79,33 @@ impl Connections {
         slot
     }
 
+    /// The connection waits for its session; returns the one that did so before.
+    pub(crate) fn await_session(&mut self, slot: u32) -> Option<u32> {
+        let session = self.get(slot).session;
+        self.awaiting.insert(session, slot)
+    }
+
+    /// The connection that waited for the session.
+    pub(crate) fn take_awaiting(&mut self, session: SessionId) -> Option<u32> {
+        self.awaiting.remove(&session)
+    }
+
+    /// Whether a connection waits for the session.
+    pub(crate) fn awaits(&self, session: SessionId) -> bool {
+        self.awaiting.contains_key(&session)
+    }
+
+    /// Number of connections that wait for their session.
+    pub(crate) fn awaiting(&self) -> usize {
+        self.awaiting.len()
+    }
+
     pub(crate) fn remove(&mut self, slot: u32) -> Connection {
         let connection = self.slots.remove(slot);
         self.by_id.remove(&connection.id);
+        if self.awaiting.get(&connection.session) == Some(&slot) {
+            self.awaiting.remove(&connection.session);
+        }
         connection
     }
 

@@ -13,8 +13,9 @@ pub struct SessionInfo {
     pub id: SessionId,
     /// The timeout granted.
     pub timeout: Duration,
-    /// When it expires if nothing is heard, on the monotonic clock: the end of its bucket.
-    pub expires: Duration,
+    /// When it expires if nothing is heard, on the monotonic clock: the end of its bucket. `None`
+    /// on a server that follows another, which decides on it.
+    pub expires: Option<Duration>,
     /// The connection that it is on.
     pub conn: Option<ConnId>,
 }

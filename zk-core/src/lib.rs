@@ -10,6 +10,7 @@
 extern crate alloc;
 
 mod auth;
+mod authority;
 mod config;
 mod connections;
 mod info;
@@ -17,10 +18,15 @@ mod io;
 mod prep;
 mod read;
 mod reaper;
+mod replica;
+mod roles;
+mod session_ids;
 mod sessions;
 mod slab;
 mod snapshots;
-mod standalone;
+#[cfg(test)]
+mod tests;
+mod tracker;
 pub mod tree;
 mod watches;
 
@@ -28,4 +34,4 @@ pub use auth::{ACL_ENTRIES_MAX, AUTH_BYTES_MAX};
 pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
 pub use info::{Counters, DigestAt, SessionInfo, WatchSummary};
 pub use io::{CloseReason, ConnId, Effect, Incoming, Input, Now, SnapshotView};
-pub use standalone::Standalone;
+pub use roles::Core;

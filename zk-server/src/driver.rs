@@ -19,7 +19,7 @@ use hashbrown::HashMap;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
-use zk_core::{CloseReason, ConnId, Effect, Incoming, Input, Standalone};
+use zk_core::{CloseReason, ConnId, Core, Effect, Incoming, Input};
 use zk_proto::{
     ConnectRequest, ErrorCode, Record, ReplyHeader, WatcherEvent, Xid, Zxid, write_frame,
 };
@@ -61,7 +61,7 @@ pub(crate) enum ToCore {
         conn: ConnId,
     },
     /// A question about the core's state.
-    Inspect(Box<dyn FnOnce(&Standalone) + Send>),
+    Inspect(Box<dyn FnOnce(&Core) + Send>),
 }
 
 impl fmt::Debug for ToCore {
@@ -79,7 +79,7 @@ impl fmt::Debug for ToCore {
 
 /// The loop and what it owns.
 pub(crate) struct Driver {
-    pub(crate) core: Standalone,
+    pub(crate) core: Core,
     pub(crate) server: Arc<Shared>,
     pub(crate) messages: mpsc::Receiver<ToCore>,
     pub(crate) storage: StorageThread,

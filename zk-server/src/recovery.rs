@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 use zk_core::tree::{Loader, Recovered, Replay, TreeOptions};
-use zk_core::{CoreConfig, Effect, Input, SnapshotView, Standalone};
+use zk_core::{Core, CoreConfig, Effect, Input, SnapshotView};
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnDigest, TxnRecord, Zxid};
 use zk_storage::{
     FileSystem, LogWriter, RecoveredFrom, RecoveryReport, Restore, RestoreError, SnapshotError,
@@ -28,7 +28,7 @@ const ITEMS_PER_LOOK: u64 = 1 << 16;
 
 /// A core that holds what was on disk, and what writes to it.
 pub(crate) struct Opened {
-    pub(crate) core: Standalone,
+    pub(crate) core: Core,
     pub(crate) log: LogWriter,
     pub(crate) snapshots: Snapshots,
 }
@@ -48,7 +48,7 @@ pub(crate) fn open(
     let tree = restorer.finish();
     log_damage(&tree);
     let now = clock.now();
-    let mut core = Standalone::new(core_config(config), tree, now);
+    let mut core = Core::standalone(core_config(config), tree, now);
     let mut snapshots = recovered.snapshots;
     match recovered.report.from {
         RecoveredFrom::Empty | RecoveredFrom::Unexpected => {

@@ -68,11 +68,11 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Prep {
-    /// With nothing pending on top of `tree`.
-    pub(crate) fn new(config: &CoreConfig, tree: &Tree) -> Self {
+    /// With nothing pending on top of `tree`; the first transaction follows `after`.
+    pub(crate) fn new(config: &CoreConfig, tree: &Tree, after: Zxid) -> Self {
         Self {
             ahead: Ahead::new(tree),
-            last_zxid: tree.last_zxid(),
+            last_zxid: after,
             rules: Rules {
                 extended_types: config.extended_types,
                 enforce_quota: config.enforce_quota,
@@ -143,11 +143,12 @@ impl Prep {
     pub(crate) fn create_session(
         &mut self,
         session: SessionId,
+        xid: Xid,
         timeout_ms: i32,
         time_ms: i64,
     ) -> Prepared {
         let txn = Txn::CreateSession { timeout_ms };
-        self.prepared(session, Xid(0), time_ms, OpCode::CREATE_SESSION, txn)
+        self.prepared(session, xid, time_ms, OpCode::CREATE_SESSION, txn)
     }
 
     /// A transaction that ends a session and deletes its ephemerals, those still pending included.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use zk_core::Standalone;
+use zk_core::Core;
 
 use super::report::JavaAddress;
 use crate::clock::{Clock, wall_ms};
@@ -34,13 +34,15 @@ pub(super) fn connections(server: &Shared) -> Connections {
 }
 
 /// The whole text.
-pub(super) fn render(core: &Standalone, connections: &Connections) -> String {
+pub(super) fn render(core: &Core, connections: &Connections) -> String {
     let clock = connections.clock;
     let mut text = "SessionTracker dump:\nSession ".to_owned();
     let mut sessions: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
     for session in core.sessions() {
-        let due = sessions.entry(session.expires).or_default();
-        due.push(session.id.to_string());
+        if let Some(expires) = session.expires {
+            let due = sessions.entry(expires).or_default();
+            due.push(session.id.to_string());
+        }
     }
     render_sets(&mut text, &sessions, clock);
     text.push_str("ephemeral nodes dump:\n");

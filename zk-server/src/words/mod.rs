@@ -10,7 +10,7 @@ use std::fmt;
 
 use tokio::sync::oneshot;
 use tracing::{debug, info};
-use zk_core::Standalone;
+use zk_core::Core;
 
 use crate::driver::ToCore;
 use crate::shared::Shared;
@@ -163,7 +163,7 @@ async fn try_answer(word: Word, server: &Shared) -> Result<String, NotServing> {
 /// Has the loop answer a question about the core.
 async fn ask<T: Send + 'static>(
     server: &Shared,
-    question: impl FnOnce(&Standalone) -> T + Send + 'static,
+    question: impl FnOnce(&Core) -> T + Send + 'static,
 ) -> Result<T, NotServing> {
     let (reply, answer) = oneshot::channel();
     let inspect = ToCore::Inspect(Box::new(move |core| {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use zk_core::{Counters, Standalone};
+use zk_core::{Core, Counters};
 use zk_proto::Zxid;
 
 use super::{NotServing, ask};
@@ -192,7 +192,7 @@ fn size(dir: &Path) -> u64 {
 }
 
 /// `hash`: the tree's digest at every 128th transaction.
-pub(super) fn digests(core: &Standalone) -> String {
+pub(super) fn digests(core: &Core) -> String {
     let mut text = String::new();
     for at in core.digest_history() {
         // Java prints the digest as a signed long.
@@ -202,7 +202,7 @@ pub(super) fn digests(core: &Standalone) -> String {
 }
 
 /// `wchs`.
-pub(super) fn watch_summary(core: &Standalone) -> String {
+pub(super) fn watch_summary(core: &Core) -> String {
     let watches = core.watch_summary();
     format!(
         "{} connections watching {} paths\nTotal watches:{}\n",
@@ -211,7 +211,7 @@ pub(super) fn watch_summary(core: &Standalone) -> String {
 }
 
 /// `wchc`.
-pub(super) fn watches_by_session(core: &Standalone) -> String {
+pub(super) fn watches_by_session(core: &Core) -> String {
     let mut text = String::new();
     for (session, paths) in core.watches_by_session() {
         _ = writeln!(text, "{session}");
@@ -224,7 +224,7 @@ pub(super) fn watches_by_session(core: &Standalone) -> String {
 }
 
 /// `wchp`.
-pub(super) fn watches_by_path(core: &Standalone) -> String {
+pub(super) fn watches_by_path(core: &Core) -> String {
     let mut text = String::new();
     for (path, sessions) in core.watches_by_path() {
         _ = writeln!(text, "{path}");

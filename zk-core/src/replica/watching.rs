@@ -8,7 +8,7 @@ use zk_proto::{
     WatcherEvent, WatcherType, Zxid,
 };
 
-use super::Standalone;
+use super::Replica;
 use crate::Effect;
 use crate::tree::{Change, ChangeKind};
 use crate::watches::{About, Modes};
@@ -32,7 +32,7 @@ enum Missed {
     Secret,
 }
 
-impl Standalone {
+impl Replica {
     /// Sets the watch of a read.
     pub(super) fn watch_once(
         &mut self,

@@ -12,10 +12,10 @@ use zk_proto::{
 };
 
 use crate::tree::{Recovered, Replay, TreeOptions};
-use crate::{CloseReason, ConnId, CoreConfig, Effect, Incoming, Input, Now, Standalone};
+use crate::{CloseReason, ConnId, Core, CoreConfig, Effect, Incoming, Input, Now};
 
 pub(super) struct World {
-    pub(super) server: Standalone,
+    pub(super) server: Core,
     pub(super) config: CoreConfig,
     pub(super) now: Now,
     /// Everything appended.
@@ -50,7 +50,7 @@ impl World {
             wall_ms: 1_700_000_000_000,
         };
         Self {
-            server: Standalone::new(config.clone(), recovered, now),
+            server: Core::standalone(config.clone(), recovered, now),
             config,
             now,
             log: Vec::new(),

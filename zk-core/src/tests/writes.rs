@@ -32,7 +32,7 @@ fn errors(world: &mut World, client: &Client, cases: Vec<(Request, ErrorCode)>) 
         assert_eq!(world.log[before].txn, Txn::Error(code));
         assert_eq!(world.log[before].header.op, OpCode::ERROR);
         assert_eq!(world.server.tree().digest(), digest, "and changes nothing");
-        assert!(world.server.prep.is_idle(), "{shown}");
+        assert!(world.server.is_idle(), "{shown}");
     }
 }
 
@@ -483,7 +483,7 @@ fn a_write_sees_what_is_pending() {
     }
     world.flush();
     assert_eq!(world.take_text(), expected);
-    assert!(world.server.prep.is_idle());
+    assert!(world.server.is_idle());
 }
 
 #[test]
@@ -628,7 +628,7 @@ fn a_failed_multi_takes_back_what_pending_requests_would_see() {
     );
     assert_eq!(next, Ok(Response::Path("/q/n0000000001".into())));
     assert!(world.call(&client, exists("/q/n0000000000", false)).is_ok());
-    assert!(world.server.prep.is_idle());
+    assert!(world.server.is_idle());
 }
 
 #[test]

@@ -1,44 +1,23 @@
-//! Requests of clients: writes go to the log, everything else takes its turn behind them.
-
-use alloc::vec::Vec;
+//! Requests of clients: writes go to whoever makes transactions, everything else takes its turn
+//! behind them.
 
 use zk_proto::{Auth, ErrorCode, OpCode, Request, Response, Xid, Zxid};
 
-use super::{Origin, Standalone};
-use crate::connections::{Turn, Waiting};
-use crate::prep::Asked;
+use super::Replica;
+use crate::connections::{AnswerZxid, Turn, Waiting};
 use crate::read::{Reader, watch_set};
-use crate::sessions::SessionState;
-use crate::{CloseReason, ConnId, Incoming, Now};
+use crate::sessions::Submitted;
+use crate::{CloseReason, Incoming};
 
-/// The zxid in replies to auth and sasl.
-const NO_ZXID: Option<Zxid> = Some(Zxid::ZERO);
-/// The zxid in replies to operations that are none (`UnimplementedRequestProcessor`).
-const UNIMPLEMENTED_ZXID: Option<Zxid> = Some(Zxid(-1));
-
-impl Standalone {
-    pub(super) fn on_requests(&mut self, now: Now, conn: ConnId, requests: Vec<Incoming>) {
-        let Some(slot) = self.conns.slot_of(conn) else {
-            return;
-        };
-        self.sessions
-            .touch(self.conns.get(slot).session, now.monotonic);
-        for incoming in requests {
-            if !self.is_heard(slot) {
-                return;
-            }
-            self.on_request(now, slot, incoming);
-        }
+impl Replica {
+    /// Whether requests of the connection are still taken.
+    pub(crate) fn is_heard(&self, slot: u32) -> bool {
+        (self.conns.find(slot)).is_some_and(|conn| conn.attached.is_some() && !conn.is_ending)
     }
 
-    /// Whether the connection is still there, and its session not over.
-    fn is_heard(&self, slot: u32) -> bool {
-        self.conns.find(slot).is_some_and(|conn| {
-            !conn.is_ending && self.sessions.get(conn.session).state == SessionState::Open
-        })
-    }
-
-    fn on_request(&mut self, now: Now, slot: u32, incoming: Incoming) {
+    /// Takes a request. One that is no write has its turn here; a write is given back, to be
+    /// [submitted](Self::submit).
+    pub(crate) fn on_request(&mut self, slot: u32, incoming: Incoming) -> Option<Request> {
         let Incoming { header, request } = incoming;
         let answer = |zxid, result, close| Turn::Answer {
             zxid,
@@ -46,17 +25,16 @@ impl Standalone {
             close,
         };
         let turn = match request {
-            Ok(Request::CloseSession) => return self.close_session(now, slot, header.xid),
-            Ok(request) if is_write(&request) => return self.write(now, slot, header.xid, request),
+            Ok(request) if is_write(&request) => return Some(request),
             Ok(Request::Auth(auth)) => self.authenticate(slot, auth),
             // Apache's server without SASL answers each token with none, and proves nothing.
-            Ok(Request::Sasl { .. }) => answer(NO_ZXID, Ok(Response::Token(None)), None),
+            Ok(Request::Sasl { .. }) => answer(AnswerZxid::Zero, Ok(Response::Token(None)), None),
             Ok(Request::Unsupported(op)) => {
                 let close = Some(CloseReason::Unsupported(op));
-                answer(UNIMPLEMENTED_ZXID, Err(ErrorCode::UNIMPLEMENTED), close)
+                answer(AnswerZxid::Negative, Err(ErrorCode::UNIMPLEMENTED), close)
             }
             Ok(request) => Turn::Serve(request),
-            Err(_) => answer(None, Err(ErrorCode::MARSHALLING_ERROR), None),
+            Err(_) => answer(AnswerZxid::Newest, Err(ErrorCode::MARSHALLING_ERROR), None),
         };
         let xid = if header.op == OpCode::PING {
             Xid::PING
@@ -65,45 +43,29 @@ impl Standalone {
         };
         let conn = self.conns.get_mut(slot);
         conn.is_ending = matches!(turn, Turn::Answer { close: Some(_), .. });
-        let after = self.sessions.get(conn.session).last_write;
-        if conn.waiting.is_empty() && after <= self.tree.last_zxid() {
+        let session = self.sessions.get(conn.attached.expect("it is heard"));
+        if conn.waiting.is_empty() && session.turn() == session.answered() {
             self.take_turn(slot, xid, turn);
         } else {
-            conn.waiting.push_back(Waiting { after, xid, turn });
+            conn.waiting.push_back(Waiting {
+                turn: session.turn(),
+                xid,
+                what: turn,
+            });
         }
+        None
     }
 
-    fn write(&mut self, now: Now, slot: u32, xid: Xid, request: Request) {
-        let conn = self.conns.get(slot);
-        let asked = Asked {
-            tree: &self.tree,
-            policy: &self.policy,
-            counters: &mut self.counters,
-            who: &conn.who,
-            session: self.sessions.get(conn.session).id,
+    /// Notes that a request waits for its transaction, which will be newer than `after`.
+    pub(crate) fn submit(&mut self, slot: u32, xid: Xid, after: Zxid, ends: bool) {
+        let conn = self.conns.get_mut(slot);
+        conn.is_ending |= ends;
+        let session = (self.sessions).get_mut(conn.attached.expect("it is heard"));
+        session.submit(Submitted {
             xid,
-            time_ms: now.wall_ms,
-        };
-        let origin = Origin::Client {
-            session: conn.session,
             conn: conn.id,
-        };
-        let prepared = self.prep.write(asked, request);
-        self.append(prepared, origin);
-    }
-
-    fn close_session(&mut self, now: Now, slot: u32, xid: Xid) {
-        let conn = self.conns.get(slot);
-        let origin = Origin::Client {
-            session: conn.session,
-            conn: conn.id,
-        };
-        let session = self.sessions.get_mut(conn.session);
-        session.state = SessionState::Closing;
-        let prepared = self
-            .prep
-            .close_session(&self.tree, session.id, xid, now.wall_ms);
-        self.append(prepared, origin);
+            after,
+        });
     }
 
     /// What is proven counts from here on, though the answer has to wait for its turn.
@@ -118,21 +80,23 @@ impl Standalone {
             (Err(ErrorCode::AUTH_FAILED), Some(reason))
         };
         Turn::Answer {
-            zxid: NO_ZXID,
+            zxid: AnswerZxid::Zero,
             result,
             close,
         }
     }
 
-    /// Gives what waits its turn, as far as the transactions applied allow.
+    /// Gives what waits its turn, as far as what was submitted is answered.
     pub(super) fn take_turns(&mut self, slot: u32) {
-        let applied = self.tree.last_zxid();
-        while self.conns.find(slot).is_some() {
+        while let Some(conn) = self.conns.find(slot)
+            && let Some(session) = conn.attached
+        {
+            let answered = self.sessions.get(session).answered();
             let waiting = &mut self.conns.get_mut(slot).waiting;
-            let Some(next) = waiting.pop_front_if(|next| next.after <= applied) else {
+            let Some(next) = waiting.pop_front_if(|next| next.turn <= answered) else {
                 return;
             };
-            self.take_turn(slot, next.xid, next.turn);
+            self.take_turn(slot, next.xid, next.what);
         }
     }
 
@@ -148,7 +112,11 @@ impl Standalone {
                 result,
                 close,
             } => {
-                let zxid = zxid.unwrap_or(self.tree.last_zxid());
+                let zxid = match zxid {
+                    AnswerZxid::Newest => self.tree.last_zxid(),
+                    AnswerZxid::Zero => Zxid::ZERO,
+                    AnswerZxid::Negative => Zxid(-1),
+                };
                 self.reply(conn, xid, zxid, result);
                 if let Some(reason) = close {
                     self.close(slot, reason);
@@ -173,7 +141,7 @@ impl Standalone {
             tree: &self.tree,
             policy: &self.policy,
             who: &conn.who,
-            session: self.sessions.get(conn.session).id,
+            session: conn.session,
         };
         let result = reader.read(request);
         if let Some((path, about)) = watch_set(request, &result) {
@@ -192,5 +160,6 @@ const fn is_write(request: &Request) -> bool {
             | Request::SetAcl { .. }
             | Request::Multi(_)
             | Request::Reconfig(_)
+            | Request::CloseSession
     )
 }

@@ -514,7 +514,7 @@ proptest! {
         let mut play = scene.play();
         while play.step() {}
         prop_assert!(play.expected.len() <= unanswered(&play));
-        prop_assert!(play.world.server.prep.is_idle());
+        prop_assert!(play.world.server.is_idle());
         let recovered = play.world.recover();
         prop_assert_eq!(recovered.digest_mismatches, 0);
         prop_assert_eq!(recovered.tree.digest(), play.world.server.tree().digest());

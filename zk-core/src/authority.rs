@@ -1,0 +1,224 @@
+//! What makes transactions: a standalone server has it, or the leader of an ensemble.
+//!
+//! ```text
+//! request, expiry, reaping ── prep ──> made (to the disk, and to the followers) ─ ─ commit ──> replica
+//! ```
+//!
+//! A transaction is made on top of all that were made before, applied or not, so that disks and peers
+//! work on many at once. The authority does not know when one is agreed on: it is told.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hashbrown::HashMap;
+use zk_proto::{Record as _, Request, SessionId, Txn, TxnDigest, TxnHeader, Xid, Zxid};
+
+use crate::Now;
+use crate::prep::{Asked, Prep, Prepared};
+use crate::reaper::Reaper;
+use crate::replica::Replica;
+use crate::tracker::{Owner, Tracker};
+
+/// Records are encoded into blocks of this size, as long as there is room for an ordinary one. A
+/// block lives until its last record is written.
+const ENCODE_BYTES: usize = 64 << 10;
+const RECORD_ROOM: usize = 4 << 10;
+
+#[derive(Debug)]
+pub(crate) struct Authority {
+    pub(crate) tracker: Tracker,
+    prep: Prep,
+    reaper: Reaper,
+    /// Sessions whose createSession is not applied yet, and through which server they come.
+    opening: HashMap<SessionId, Owner>,
+    /// Made and not yet applied.
+    pending: VecDeque<Pending>,
+    /// Made since [`take_made`](Self::take_made).
+    made: Vec<Made>,
+    /// Records are encoded into one buffer and split off.
+    encoded: BytesMut,
+}
+
+#[derive(Debug)]
+struct Pending {
+    header: TxnHeader,
+    txn: Txn,
+    digest: Option<u64>,
+}
+
+/// A transaction to be sent to disks.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) zxid: Zxid,
+    pub(crate) record: Bytes,
+}
+
+impl Authority {
+    /// On top of the replica, with nothing pending; the first transaction follows `after`. Every
+    /// session gets its whole timeout from `now` on.
+    pub(crate) fn new(replica: &Replica, after: Zxid, now: Now) -> Self {
+        let mut tracker = Tracker::new(replica.config.tick);
+        for session in replica.sessions.iter() {
+            tracker.open(session.id, timeout(session.timeout_ms), None, now.monotonic);
+        }
+        Self {
+            tracker,
+            prep: Prep::new(&replica.config, &replica.tree, after),
+            reaper: Reaper::new(&replica.config, now.monotonic),
+            opening: HashMap::new(),
+            pending: VecDeque::new(),
+            made: Vec::new(),
+            encoded: BytesMut::new(),
+        }
+    }
+
+    /// The newest transaction made.
+    pub(crate) const fn last_zxid(&self) -> Zxid {
+        self.prep.last_zxid()
+    }
+
+    /// Number of transactions made and not yet applied.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// When [`on_tick`](Self::on_tick) is due.
+    pub(crate) fn next_deadline(&self) -> Duration {
+        let reaper = self.reaper.next_deadline();
+        let sessions = self.tracker.next_deadline();
+        sessions.map_or(reaper, |sessions| sessions.min(reaper))
+    }
+
+    /// Takes what was made since the last time, in the order of the zxids.
+    pub(crate) fn take_made(&mut self) -> Vec<Made> {
+        core::mem::take(&mut self.made)
+    }
+
+    /// Makes a transaction of a write.
+    pub(crate) fn write(&mut self, asked: Asked<'_>, request: Request) {
+        let prepared = self.prep.write(asked, request);
+        self.make(prepared);
+    }
+
+    /// Begins a session that comes through `owner`.
+    pub(crate) fn create_session(
+        &mut self,
+        session: SessionId,
+        xid: Xid,
+        timeout_ms: i32,
+        owner: Owner,
+        now: Now,
+    ) {
+        self.opening.insert(session, owner);
+        let prepared = (self.prep).create_session(session, xid, timeout_ms, now.wall_ms);
+        self.make(prepared);
+    }
+
+    /// Ends a session, as its client asks with `xid`, or because it expired: then that is zero.
+    pub(crate) fn close_session(
+        &mut self,
+        replica: &Replica,
+        session: SessionId,
+        xid: Xid,
+        now: Now,
+    ) {
+        self.tracker.set_closing(session);
+        let prepared = (self.prep).close_session(&replica.tree, session, xid, now.wall_ms);
+        self.make(prepared);
+    }
+
+    /// Ends the sessions that expired, and deletes what is due to be reaped.
+    pub(crate) fn on_tick(&mut self, replica: &mut Replica, now: Now) {
+        for session in self.tracker.take_expired(now.monotonic) {
+            replica.counters.sessions_expired += 1;
+            self.close_session(replica, session, Xid(0), now);
+        }
+        self.reaper.check(&replica.tree, now.monotonic, now.wall_ms);
+        while let Some(path) = self.reaper.next(now.monotonic) {
+            let is_due = |stat: &_| self.reaper.is_due(stat, now.wall_ms);
+            let prepared = self
+                .prep
+                .delete_container(&replica.tree, path, now.wall_ms, is_due);
+            if let Some(prepared) = prepared {
+                replica.counters.reaped += 1;
+                self.make(prepared);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.opening.is_empty() && self.prep.is_idle()
+    }
+
+    fn make(&mut self, prepared: Prepared) {
+        let Prepared {
+            header,
+            txn,
+            digest,
+        } = prepared;
+        if self.encoded.capacity() < RECORD_ROOM {
+            self.encoded.reserve(ENCODE_BYTES);
+        }
+        header.encode(&mut self.encoded);
+        txn.encode(&mut self.encoded);
+        if let Some(tree_digest) = digest {
+            let version = TxnDigest::VERSION;
+            TxnDigest {
+                version,
+                tree_digest,
+            }
+            .encode(&mut self.encoded);
+        }
+        self.made.push(Made {
+            zxid: header.zxid,
+            record: self.encoded.split().freeze(),
+        });
+        self.pending.push_back(Pending {
+            header,
+            txn,
+            digest,
+        });
+    }
+
+    /// Applies what is agreed on: every transaction up to `zxid`.
+    ///
+    /// # Panics
+    /// When a transaction does not come out as it was prepared, or was not made.
+    pub(crate) fn commit(&mut self, replica: &mut Replica, zxid: Zxid, now: Now) {
+        assert!(
+            zxid <= self.last_zxid(),
+            "to commit {zxid}, made up to {}",
+            self.last_zxid()
+        );
+        while let Some(pending) = (self.pending).pop_front_if(|next| next.header.zxid <= zxid) {
+            let Pending {
+                header,
+                txn,
+                digest,
+            } = pending;
+            let is_expected = replica.apply(&header, &txn, digest);
+            assert!(
+                is_expected,
+                "{}: {txn:?} was prepared otherwise",
+                header.zxid
+            );
+            self.prep.on_applied(header.zxid);
+            match txn {
+                Txn::CreateSession { timeout_ms } => {
+                    let owner = self.opening.remove(&header.session);
+                    let timeout = timeout(timeout_ms);
+                    (self.tracker).open(header.session, timeout, owner, now.monotonic);
+                }
+                Txn::CloseSession { .. } => self.tracker.remove(header.session),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn timeout(ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}

@@ -1,0 +1,118 @@
+//! What is agreed on is applied, told and answered.
+
+use zk_proto::{ErrorCode, MultiResult, OpCode, Response, Txn, TxnHeader, Zxid};
+
+use super::{DIGEST_INTERVAL, DIGESTS_MAX, Replica};
+use crate::tree::{Applied, Outcome};
+use crate::{CloseReason, DigestAt};
+
+impl Replica {
+    /// Applies a transaction. Whether it came out as whoever made it expected: it changed what it was
+    /// to change, and left the tree with the `digest`.
+    pub(crate) fn apply(&mut self, header: &TxnHeader, txn: &Txn, digest: Option<u64>) -> bool {
+        let zxid = header.zxid;
+        let Applied { outcome, changes } = self.tree.apply(header, txn);
+        let mut is_expected = matches!(txn, Txn::Error(_)) || !matches!(outcome, Outcome::Error(_));
+        if let Some(expected) = digest {
+            let found = self.tree.digest();
+            is_expected &= found == expected;
+            self.keep_digest(zxid, found);
+        }
+        self.tell_changes(zxid, &changes);
+        match *txn {
+            Txn::CreateSession { timeout_ms } => {
+                let session = self.sessions.open(header.session, timeout_ms);
+                if let Some(slot) = self.conns.take_awaiting(header.session) {
+                    self.attach(slot, session);
+                }
+            }
+            Txn::CloseSession { .. } => self.end_session(header),
+            _ => self.answer(header, txn, outcome),
+        }
+        is_expected
+    }
+
+    fn keep_digest(&mut self, zxid: Zxid, digest: u64) {
+        if zxid.0 % DIGEST_INTERVAL == 0 {
+            self.digests.push_back(DigestAt { zxid, digest });
+            if self.digests.len() > DIGESTS_MAX {
+                self.digests.pop_front();
+            }
+        }
+    }
+
+    /// Answers the request that became the transaction, if it was asked for here.
+    fn answer(&mut self, header: &TxnHeader, txn: &Txn, outcome: Outcome) {
+        let Some(session) = self.sessions.slot_of(header.session) else {
+            return;
+        };
+        let session = self.sessions.get_mut(session);
+        let Some(answered) = session.take_answered(header.cxid, header.zxid) else {
+            return;
+        };
+        let Some(slot) = session.conn else {
+            return;
+        };
+        if self.conns.get(slot).id == answered.conn {
+            let result = response(header.op, txn, outcome);
+            if result == Err(ErrorCode::SESSION_MOVED) {
+                self.close(slot, CloseReason::SessionMoved);
+                return;
+            }
+            self.reply(answered.conn, header.cxid, header.zxid, result);
+        }
+        self.take_turns(slot);
+    }
+
+    fn end_session(&mut self, header: &TxnHeader) {
+        let Some(session) = self.sessions.slot_of(header.session) else {
+            return;
+        };
+        let asked = (self.sessions.get_mut(session)).take_answered(header.cxid, header.zxid);
+        if let Some(slot) = self.sessions.get(session).conn {
+            let conn = self.conns.get(slot).id;
+            let is_asked_for = asked.is_some_and(|asked| asked.conn == conn);
+            let reason = if is_asked_for {
+                self.reply(conn, header.cxid, header.zxid, Ok(Response::Empty));
+                CloseReason::SessionClosed
+            } else {
+                CloseReason::SessionExpired
+            };
+            self.close(slot, reason);
+        }
+        self.sessions.remove(session);
+    }
+}
+
+fn response(op: OpCode, txn: &Txn, outcome: Outcome) -> Result<Response, ErrorCode> {
+    Ok(match outcome {
+        Outcome::Created { path, .. } if op == OpCode::CREATE => Response::Path(path),
+        Outcome::Created { path, stat } => Response::PathAndStat(path, stat),
+        Outcome::Deleted | Outcome::Checked | Outcome::Session => Response::Empty,
+        Outcome::Changed(stat) => Response::Stat(stat),
+        Outcome::Multi(outcomes) => {
+            let Txn::Multi(parts) = txn else {
+                unreachable!("only a multi has parts");
+            };
+            let ops = parts.iter().map(|&(op, _)| op);
+            Response::Multi(
+                ops.zip(outcomes)
+                    .map(|(op, outcome)| result(op, outcome))
+                    .collect(),
+            )
+        }
+        Outcome::Error(code) => return Err(code),
+    })
+}
+
+fn result(op: OpCode, outcome: Outcome) -> MultiResult {
+    match outcome {
+        Outcome::Created { path, .. } if op == OpCode::CREATE => MultiResult::Create(path),
+        Outcome::Created { path, stat } => MultiResult::Create2(path, stat),
+        Outcome::Deleted => MultiResult::Delete,
+        Outcome::Changed(stat) => MultiResult::SetData(stat),
+        Outcome::Checked => MultiResult::Check,
+        Outcome::Error(code) => MultiResult::Error(code),
+        Outcome::Session | Outcome::Multi(_) => unreachable!("{op} is no part of a multi"),
+    }
+}
