@@ -16,6 +16,7 @@ mod connections;
 mod info;
 mod io;
 mod prep;
+pub mod quorum;
 mod read;
 mod reaper;
 mod replica;
