@@ -75,7 +75,7 @@ impl Reaper {
                 return;
             }
             at = place;
-            if node.num_children() == 0 && self.is_due(node.persisted(), wall_ms) {
+            if node.num_children() == 0 && self.is_due(&node.persisted(), wall_ms) {
                 self.candidates.push_back(node.path());
             }
         }

@@ -92,7 +92,7 @@ impl Ahead {
             return change.node.clone();
         }
         tree.get(path).map(|node| Node {
-            stat: *node.persisted(),
+            stat: node.persisted(),
             children: node.num_children(),
             acl: Arc::clone(node.acl()),
             content: node.content_digest(),

@@ -259,7 +259,8 @@ impl Tree {
     ) -> Result<Outcome, ErrorCode> {
         let (parent_path, name) = split(path).ok_or(ErrorCode::NO_NODE)?;
         let parent = self.find(parent_path).ok_or(ErrorCode::NO_NODE)?;
-        if zxid > self.nodes.get(parent).stat.pzxid {
+        let pzxid = self.nodes.get(parent).stat.pzxid;
+        if zxid > pzxid {
             self.change(parent, |parent| parent.stat.pzxid = zxid);
         }
         let id = self.child(parent, name).ok_or(ErrorCode::NO_NODE)?;

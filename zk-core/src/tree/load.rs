@@ -57,10 +57,33 @@ pub struct Loader {
     denied: Option<AclId>,
     /// Path of the node last added.
     path: String,
-    /// That node and its ancestors: where each one's path ends in `path`, and its number.
-    trail: Vec<(usize, u32)>,
+    /// That node and its ancestors.
+    trail: Vec<Step>,
     /// Nodes from this number on cannot be found by their names yet.
     indexed: u32,
+}
+
+/// A node on the way from the root to the node last added.
+#[derive(Debug)]
+struct Step {
+    /// Where its path ends in [`Loader::path`].
+    end: usize,
+    id: u32,
+    /// What was added below it since it is on the trail, as far as it was left since.
+    below: Below,
+}
+
+#[derive(Debug, Default)]
+struct Below {
+    nodes: u32,
+    bytes: u64,
+}
+
+impl Step {
+    fn new(end: usize, id: u32) -> Self {
+        let below = Below::default();
+        Self { end, id, below }
+    }
 }
 
 /// Replays a log on top of a snapshot.
@@ -142,7 +165,10 @@ impl Loader {
         self.path.truncate(node.path.len() - name.len() - 1);
         self.path.push('/');
         self.path.push_str(name);
-        self.trail.push((node.path.len(), id));
+        let above = self.trail.last_mut().expect("the parent is on the trail");
+        above.below.nodes += 1;
+        above.below.bytes += node.data.map_or(0, <[u8]>::len) as u64;
+        self.trail.push(Step::new(node.path.len(), id));
         Ok(())
     }
 
@@ -153,25 +179,34 @@ impl Loader {
         }
         let acl = self.node_acl(node.acl);
         self.tree.insert_root(node.data, acl, node.stat);
-        self.trail.push((0, ROOT));
+        self.trail.push(Step::new(0, ROOT));
         Ok(())
     }
 
     /// The node at `path`, leaving `self.path` and `self.trail` at it.
     fn parent(&mut self, path: &str) -> Result<Option<u32>, RecoveryError> {
-        while let Some(&(end, id)) = self.trail.last()
+        while let Some(&Step { end, id, .. }) = self.trail.last()
             && end >= path.len()
         {
             if self.path.get(..end) == Some(path) {
                 return Ok(Some(id));
             }
-            self.trail.pop();
+            self.leave();
         }
         self.index()?;
         let found = self.tree.find(path);
         if let Some(id) = found {
+            while self.leave() {}
             path.clone_into(&mut self.path);
-            self.trail = [(0, ROOT), (path.len(), id)].into();
+            let (mut at, mut end) = (id, path.len());
+            while at != ROOT {
+                self.trail.push(Step::new(end, at));
+                let record = self.tree.nodes.get(at);
+                end -= 1 + record.name_len();
+                at = record.parent;
+            }
+            self.trail.push(Step::new(0, ROOT));
+            self.trail.reverse();
         }
         Ok(found)
     }
@@ -186,6 +221,24 @@ impl Loader {
         extended.map_err(|twice| RecoveryError::Duplicate {
             path: self.tree.path(twice),
         })
+    }
+
+    /// Leaves the last node of the trail, which counts what was added below it; so does the node
+    /// above it. `false` when the trail is empty.
+    fn leave(&mut self) -> bool {
+        let Some(Step { id, below, .. }) = self.trail.pop() else {
+            return false;
+        };
+        if below.nodes > 0 {
+            let record = self.tree.nodes.get_mut(id);
+            record.nodes_below += below.nodes;
+            record.bytes_below += below.bytes;
+            if let Some(above) = self.trail.last_mut() {
+                above.below.nodes += below.nodes;
+                above.below.bytes += below.bytes;
+            }
+        }
+        true
     }
 
     fn node_acl(&mut self, number: i64) -> AclId {
@@ -222,6 +275,7 @@ impl Loader {
         for &id in self.acls.values() {
             self.tree.acls.release(id);
         }
+        while self.leave() {}
         self.tree.recount_quotas();
         self.tree.last_zxid = zxid;
         let mut replay = Replay {

@@ -154,10 +154,13 @@ impl Tree {
         let Place { parent, name, .. } = place;
         let id = self.add(path, parent, name, data, acl, stat);
         self.lookup.insert(self.nodes.pages(), place, id);
+        let bytes = self.nodes.get(id).data_len() as i64;
+        self.count_above(id, 1, bytes);
         id
     }
 
-    /// Adds a node that cannot be found by its name before it is in `lookup`.
+    /// Adds a node that its ancestors do not count and that cannot be found by its name before it
+    /// is in `lookup`.
     fn add(
         &mut self,
         path: &str,
@@ -195,8 +198,21 @@ impl Tree {
         self.content_size += (utf16_len(path) + record.data_len()) as u64;
     }
 
+    /// Counts a change of a node in its ancestors.
+    fn count_above(&mut self, id: u32, nodes: i32, bytes: i64) {
+        let mut at = id;
+        while at != ROOT {
+            at = self.nodes.get(at).parent;
+            let record = self.nodes.get_mut(at);
+            record.nodes_below = record.nodes_below.wrapping_add_signed(nodes);
+            record.bytes_below = record.bytes_below.wrapping_add_signed(bytes);
+        }
+    }
+
     /// Removes a node without children.
     fn remove(&mut self, path_utf16_len: usize, id: u32) {
+        let bytes = self.nodes.get(id).data_len() as i64;
+        self.count_above(id, -1, -bytes);
         let record = self.nodes.get(id);
         assert_eq!(record.child_count, 0, "only a leaf is removed");
         self.digest = self.digest.wrapping_sub(record.digest().into());
@@ -231,11 +247,15 @@ impl Tree {
     /// Changes a node's stat or data.
     fn change(&mut self, id: u32, change: impl FnOnce(&mut Record)) {
         let record = self.nodes.get_mut(id);
+        let bytes_before = record.data_len();
         self.digest = self.digest.wrapping_sub(record.digest().into());
-        self.content_size -= record.data_len() as u64;
         change(record);
         self.digest = self.digest.wrapping_add(record.digest().into());
-        self.content_size += record.data_len() as u64;
+        let bytes = record.data_len() as i64 - bytes_before as i64;
+        if bytes != 0 {
+            self.content_size = self.content_size.wrapping_add_signed(bytes);
+            self.count_above(id, 0, bytes);
+        }
     }
 
     fn owner(&self, id: u32) -> EphemeralOwner {

@@ -1,15 +1,15 @@
-//! What one znode costs: a record of 112 bytes, and one allocation for its name and data.
+//! What one znode costs: a record of 120 bytes, and one allocation for its name and data.
 
 use alloc::sync::Arc;
 
-use zk_proto::{Stat, StatPersisted};
+use zk_proto::{Stat, StatPersisted, Zxid};
 
 use super::acl::AclId;
 use super::arena::{Arena, NIL, Pages};
 use super::digest::{self, ContentDigest};
 
 /// Records in a page: with the count of its references a page is an allocation of 4 KiB.
-pub(super) const NODE_PAGE: usize = 36;
+pub(super) const NODE_PAGE: usize = 34;
 pub(super) type Nodes = Pages<Record, NODE_PAGE>;
 pub(super) type NodeArena = Arena<Record, NODE_PAGE>;
 
@@ -28,20 +28,71 @@ const COUNTED: u32 = 1 << 30;
 pub(super) struct Record {
     /// The name, then the data.
     bytes: Arc<[u8]>,
-    pub(super) stat: StatPersisted,
+    /// Of data in the nodes below.
+    pub(super) bytes_below: u64,
+    pub(super) stat: PackedStat,
     /// Length of the name, and flags.
     bits: u32,
     /// The part of the digest that the stat does not change.
     content_crc: u32,
     pub(super) acl: AclId,
     pub(super) child_count: u32,
+    /// Nodes below, children included.
+    pub(super) nodes_below: u32,
     pub(super) parent: u32,
     pub(super) first_child: u32,
     pub(super) prev: u32,
     pub(super) next: u32,
 }
 
-const _: () = assert!(size_of::<Option<Record>>() == 112);
+const _: () = assert!(size_of::<Option<Record>>() == 120);
+
+/// A [`StatPersisted`] without the gap that the alignment of its longs would leave.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, packed(4))]
+pub(super) struct PackedStat {
+    czxid: Zxid,
+    pub(super) mzxid: Zxid,
+    ctime: i64,
+    pub(super) mtime: i64,
+    pub(super) version: i32,
+    pub(super) cversion: i32,
+    pub(super) aversion: i32,
+    pub(super) ephemeral_owner: i64,
+    pub(super) pzxid: Zxid,
+}
+
+impl From<StatPersisted> for PackedStat {
+    fn from(stat: StatPersisted) -> Self {
+        Self {
+            czxid: stat.czxid,
+            mzxid: stat.mzxid,
+            ctime: stat.ctime,
+            mtime: stat.mtime,
+            version: stat.version,
+            cversion: stat.cversion,
+            aversion: stat.aversion,
+            ephemeral_owner: stat.ephemeral_owner,
+            pzxid: stat.pzxid,
+        }
+    }
+}
+
+impl From<PackedStat> for StatPersisted {
+    fn from(stat: PackedStat) -> Self {
+        Self {
+            czxid: stat.czxid,
+            mzxid: stat.mzxid,
+            ctime: stat.ctime,
+            mtime: stat.mtime,
+            version: stat.version,
+            cversion: stat.cversion,
+            aversion: stat.aversion,
+            ephemeral_owner: stat.ephemeral_owner,
+            pzxid: stat.pzxid,
+        }
+    }
+}
 
 impl Record {
     /// A node without children or siblings. `name` is the last part of `path`.
@@ -61,11 +112,13 @@ impl Record {
         let counted = if digest::is_counted(path) { COUNTED } else { 0 };
         let mut record = Self {
             bytes: Arc::default(),
-            stat,
+            bytes_below: 0,
+            stat: stat.into(),
             bits: u32::try_from(name.len()).expect("checked above") | counted,
             content_crc: 0,
             acl,
             child_count: 0,
+            nodes_below: 0,
             parent,
             first_child: NIL,
             prev: NIL,
@@ -122,7 +175,7 @@ impl Record {
     }
 
     pub(super) fn digest(&self) -> u32 {
-        self.content_digest().with(&self.stat)
+        self.content_digest().with(&self.stat.into())
     }
 
     pub(super) fn content_digest(&self) -> ContentDigest {

@@ -106,13 +106,11 @@ impl Tree {
     }
 
     fn recount(&mut self, prefix: &str, stats: u32) {
-        let (mut count, mut bytes) = (0, 0);
-        if let Some(top) = self.find(prefix) {
-            for id in self.subtree(top) {
-                count += 1;
-                bytes += self.nodes.get(id).data_len();
-            }
-        }
+        let top = self.find(prefix).map(|top| self.nodes.get(top));
+        let (count, bytes) = top.map_or((0, 0), |top| {
+            let nodes = u64::from(top.nodes_below) + 1;
+            (nodes, top.bytes_below + top.data_len() as u64)
+        });
         self.write_stats(prefix, stats, &format!("{COUNT}={count},{BYTES}={bytes}"));
     }
 

@@ -57,14 +57,11 @@ impl Tree {
         self.content_size + 1
     }
 
-    /// Number of znodes below `path`, by walking all of them; `None` without such a znode.
+    /// Number of znodes below `path`; `None` without such a znode.
     #[must_use]
     pub fn descendant_count(&self, path: &str) -> Option<usize> {
         let top = self.find(path)?;
-        if top == ROOT {
-            return Some(self.nodes.len() - 1);
-        }
-        Some(self.subtree(top).count() - 1)
+        Some(self.nodes.get(top).nodes_below as usize)
     }
 
     /// Number of ephemeral znodes.
@@ -178,8 +175,8 @@ impl<'a> Node<'a> {
 
     /// The stat as snapshots keep it.
     #[must_use]
-    pub const fn persisted(&self) -> &'a StatPersisted {
-        &self.record.stat
+    pub fn persisted(&self) -> StatPersisted {
+        self.record.stat.into()
     }
 
     /// The data; null and empty differ.

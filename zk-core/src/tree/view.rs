@@ -107,7 +107,7 @@ impl NodeWalk<'_> {
             path: &self.path,
             data: record.data(),
             acl: record.acl.to_snapshot(),
-            stat: record.stat,
+            stat: record.stat.into(),
         })
     }
 

@@ -478,7 +478,7 @@ impl Model {
             let seen = ModelNode {
                 data: node.data().map(Into::into),
                 acl: node.acl()[..].into(),
-                stat: *node.persisted(),
+                stat: node.persisted(),
             };
             assert_eq!(&seen, expected, "{path:?}");
             assert_eq!(node.data_bytes().as_deref(), expected.data.as_deref());
@@ -498,7 +498,11 @@ impl Model {
             );
             let digest = node_digest(path, expected.data.as_deref(), &expected.stat);
             assert_eq!(node.digest(), digest, "{path:?}");
-            assert_eq!(tree.descendant_count(path), Some(self.descendants(path)));
+            let below = self.below(path);
+            assert_eq!(tree.descendant_count(path), Some(below.clone().count()));
+            let bytes = below.map(|(_, node)| len(&node.data)).sum::<i64>();
+            let record = tree.nodes.get(tree.find(path).unwrap());
+            assert_eq!(record.bytes_below, bytes as u64, "{path:?}");
         }
         self.assert_sums_are(tree);
     }
@@ -540,10 +544,10 @@ impl Model {
         assert_eq!(ttls.collect::<BTreeSet<_>>(), kept((0xff << 56) | 1_000));
     }
 
-    fn descendants(&self, path: &str) -> usize {
+    fn below(&self, path: &str) -> impl Iterator<Item = (&String, &ModelNode)> + Clone {
         let below = format!("{path}/");
-        let nodes = self.nodes.keys();
-        nodes.filter(|other| other.starts_with(&below)).count()
+        let nodes = self.nodes.iter();
+        nodes.filter(move |(other, _)| other.starts_with(&below))
     }
 }
 

@@ -183,7 +183,7 @@ impl World {
                     .rev()
                     .map(|name| alloc::format!("{path}/{name}")),
             );
-            let stat = *node.persisted();
+            let stat = node.persisted();
             let acl = self.tree.nodes.get(self.tree.find(&path).unwrap()).acl;
             let node = SnapshotNode {
                 path: &path,

@@ -413,6 +413,10 @@ fn a_snapshot_loads_in_any_order_that_has_parents_first_and_in_no_other() {
     let loaded = load(&by_depth).unwrap().finish().tree;
     assert_eq!(loaded.digest(), tree.digest());
     assert_eq!(stat(&loaded, "/a/x/y"), stat(&tree, "/a/x/y"));
+    for (path, _) in &nodes {
+        let (seen, expected) = (loaded.descendant_count(path), tree.descendant_count(path));
+        assert_eq!(seen, expected, "{path:?}");
+    }
 
     let without = |gone: &str| -> Vec<_> {
         let nodes = nodes.iter().filter(|(path, _)| path != gone);
