@@ -21,7 +21,7 @@ use super::{Address, Host};
 const FORM: &str = "host:port:port[:participant|observer][|…][;[host:]port]";
 const PORT: &str = "a port from 0 to 65535";
 const ONCE: &str = "every host and port only once";
-const NO_SECURE_PORT: &str = "nothing after the client port: a secure one is not supported here";
+const NO_SECURE_PORT: &str = "one client port, and no secure one";
 const HOST: &str = "a host name or an IP address";
 const WILDCARD_CLIENT_HOST: &str = "0.0.0.0";
 

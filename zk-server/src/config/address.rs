@@ -1,7 +1,7 @@
 //! Where the client port listens.
 
 use std::fmt;
-use std::net::IpAddr;
+use zk_proto::quorum::Host;
 
 /// The address part of a listening socket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,28 +27,18 @@ impl ListenAddress {
     /// neither.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let host = match text.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']').filter(|host| host.contains(':'))?,
-            None => text,
-        };
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Some(if address.is_unspecified() {
-                Self::Any
-            } else {
-                Self::Host(address.to_string())
-            });
-        }
-        let (name, zone) = host.split_once('%').unwrap_or((host, "0"));
-        let is_name = match name.parse::<IpAddr>() {
-            Ok(address) => address.is_ipv6() && host.contains('%'),
-            Err(_) => !host.contains('%') && name.bytes().all(is_host_byte),
-        };
-        (is_name && !name.is_empty() && !zone.is_empty()).then(|| Self::Host(host.to_owned()))
+        Host::parse(text).as_ref().map(Self::from)
     }
 }
 
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+impl From<&Host> for ListenAddress {
+    fn from(host: &Host) -> Self {
+        match host.ip() {
+            Some(address) if address.is_unspecified() => Self::Any,
+            Some(address) => Self::Host(address.to_string()),
+            None => Self::Host(host.as_str().to_owned()),
+        }
+    }
 }
 
 /// The notation of `clientPortAddress`.
@@ -84,7 +74,7 @@ mod tests {
             ("127.0.0.1", "127.0.0.1"),
             ("[::1]", "::1"),
             ("::1", "::1"),
-            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("fe80::1%eth0", "fe80:0:0:0:0:0:0:1%eth0"),
             ("zk-0.zk_headless.svc", "zk-0.zk_headless.svc"),
         ] {
             assert_eq!(

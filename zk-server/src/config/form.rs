@@ -6,10 +6,10 @@
 use super::address::ListenAddress;
 use super::auth::{DigestAlgorithm, SuperDigest};
 use super::four_letter::FourLetterWords;
-use super::server_line::ServerLine;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
+use zk_proto::quorum::EnsembleServer;
 
 /// What the text of a value must look like.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,7 +61,7 @@ pub(super) enum Value {
     SuperDigest(SuperDigest),
     FourLetterWords(FourLetterWords),
     Names(Vec<String>),
-    Server(ServerLine),
+    Server(EnsembleServer),
 }
 
 /// How the digits of an integer are read.
@@ -142,7 +142,17 @@ impl Form {
             Self::SuperDigest => SuperDigest::parse(text).map(Value::SuperDigest),
             Self::FourLetterWords => Some(Value::FourLetterWords(FourLetterWords::parse(text))),
             Self::Names => Some(Value::Names(names(text))),
-            Self::Server => ServerLine::parse(text).map(Value::Server),
+            Self::Server => text.parse().ok().map(Value::Server),
+        }
+    }
+
+    /// What would stand in place of `text`, which has not this form.
+    pub(super) fn expected(self, text: &str) -> String {
+        match (self, text.parse::<EnsembleServer>()) {
+            (Self::Server, Err(error)) if error.seen != text => {
+                format!("{}, not {:?}", error.expected, error.seen)
+            }
+            _ => self.to_string(),
         }
     }
 

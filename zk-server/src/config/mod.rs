@@ -38,7 +38,6 @@ mod load;
 mod origin;
 mod properties;
 mod resolve;
-mod server_line;
 mod settings;
 mod storage;
 mod table;
@@ -63,6 +62,7 @@ pub use properties::BadEscape;
 pub use storage::{PurgeConfig, StorageConfig};
 pub use tree::{ReaperConfig, TreeConfig};
 pub use warning::Warning;
+pub use zk_proto::ServerId;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -109,10 +109,6 @@ pub struct SessionConfig {
     /// protocol's does.
     pub max_timeout: Duration,
 }
-
-/// The number of a server within its ensemble, the content of `myid`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerId(pub i64);
 
 impl Config {
     /// What the defaults of the key table are written into.

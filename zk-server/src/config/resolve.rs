@@ -5,7 +5,6 @@ use super::error::ConfigError;
 use super::form::Value;
 use super::load::{Loaded, Sources};
 use super::origin::Origin;
-use super::server_line::ServerLine;
 use super::settings::{self, Setting};
 use super::table;
 use super::table::NO_ENSEMBLE;
@@ -14,6 +13,7 @@ use super::{Config, ListenAddress, ServerId};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+use zk_proto::quorum::{EnsembleServer, ServerRole};
 
 /// Makes a configuration of its sources; `read_my_id` yields the content of `myid`.
 pub(super) fn resolve(
@@ -124,13 +124,13 @@ impl Settings<'_> {
         let Some((id, setting, line)) = alone else {
             return Ok(None);
         };
-        if !line.is_participant {
+        if line.role() == ServerRole::Observer {
             return Err(conflict(setting, "an ensemble needs a participant"));
         }
         let allows_many = self
             .get("multiAddress.enabled")
             .is_some_and(|s| s.value.bool());
-        if line.address_count > 1 && !allows_many {
+        if line.addresses().len() > 1 && !allows_many {
             return Err(conflict(
                 setting,
                 "several addresses need multiAddress.enabled=true",
@@ -157,13 +157,14 @@ impl Settings<'_> {
         &self,
         id: ServerId,
         setting: &Setting,
-        line: &ServerLine,
+        line: &EnsembleServer,
         config: &mut Config,
         warnings: &mut Vec<Warning>,
     ) -> Result<Option<Origin>, ConfigError> {
-        let Some((address, port)) = &line.client else {
+        let Some(client) = line.client() else {
             return Ok(None);
         };
+        let (address, port) = (ListenAddress::from(&client.host), client.port);
         let origin = setting.origin.clone();
         if let Some(ServerId(my_id)) = config.my_id.filter(|my_id| *my_id != id) {
             let message = format!(
@@ -175,8 +176,8 @@ impl Settings<'_> {
         }
         let own = &mut config.client_port;
         let own_port = self.get("clientPort");
-        let is_same = own.port == *port
-            && (own.address == *address || self.get("clientPortAddress").is_none());
+        let is_same =
+            own.port == port && (own.address == address || self.get("clientPortAddress").is_none());
         match own_port.map(|setting| &setting.origin) {
             Some(Origin::File { .. }) if !is_same => {
                 let message = format!(
@@ -195,11 +196,11 @@ impl Settings<'_> {
             _ => {}
         }
         if self.origin("clientPort") != Origin::CommandLine {
-            own.port = *port;
+            own.port = port;
         }
-        let has_ipv4_only = *address == ListenAddress::Any && own.address == ListenAddress::AnyIpv4;
+        let has_ipv4_only = address == ListenAddress::Any && own.address == ListenAddress::AnyIpv4;
         if self.origin("clientPortAddress") != Origin::CommandLine && !has_ipv4_only {
-            own.address = address.clone();
+            own.address = address;
         }
         Ok(Some(origin))
     }

@@ -192,7 +192,7 @@ impl Given {
             origin: origin.clone(),
             key: spelling.clone(),
             value: self.shown(),
-            expected: key.form.to_string(),
+            expected: key.form.expected(&self.text),
         })?;
         match key.status {
             Status::Refused { why, .. } if !key.agrees(&value) => {

@@ -93,6 +93,23 @@ fn contradictions_of_a_server_line_are_refused() {
 }
 
 #[test]
+fn the_part_of_a_server_line_that_is_wrong_is_named() {
+    for (line, expected) in [
+        (
+            "server.1=a:1:70000",
+            "zoo.cfg:3: server.1=a:1:70000: expected a port from 0 to 65535, not \"70000\"",
+        ),
+        (
+            "server.1=a:1:2;2181;2281",
+            "zoo.cfg:3: server.1=a:1:2;2181;2281: expected one client port, and no secure one, \
+             not \"2281\"",
+        ),
+    ] {
+        assert_eq!(error(line), expected);
+    }
+}
+
+#[test]
 fn set_wins_over_the_client_part_of_a_server_line() {
     let loaded = |overrides| {
         let file = "dataDir=/data\nserver.1=zk1:2888:3888;127.0.0.1:2182";
