@@ -119,6 +119,31 @@ pub enum Effect {
     /// Write a snapshot, and begin another log with the next [`Effect::Append`]. One at a time:
     /// none follows before [`Input::SnapshotWritten`].
     Snapshot(SnapshotView),
+    /// Tell whoever looks after the server that a write passes a quota, at a bounded rate.
+    QuotaExceeded(QuotaExceeded),
+}
+
+/// A write passes the limit of a quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaExceeded {
+    /// What the quota is set on.
+    pub path: String,
+    /// What is limited.
+    pub what: QuotaOf,
+    /// How much there would be, or is, with the write.
+    pub usage: i64,
+    /// How much there may be.
+    pub limit: i64,
+    /// Whether the write is refused for it.
+    pub is_hard: bool,
+}
+
+/// What a quota limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum QuotaOf {
+    Nodes,
+    Bytes,
 }
 
 /// Why the core closes a connection.

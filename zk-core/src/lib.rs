@@ -34,5 +34,7 @@ mod watches;
 pub use auth::{ACL_ENTRIES_MAX, AUTH_BYTES_MAX};
 pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
 pub use info::{Counters, DigestAt, SessionInfo, WatchSummary};
-pub use io::{CloseReason, ConnId, Effect, Incoming, Input, Now, SnapshotView};
+pub use io::{
+    CloseReason, ConnId, Effect, Incoming, Input, Now, QuotaExceeded, QuotaOf, SnapshotView,
+};
 pub use roles::Core;

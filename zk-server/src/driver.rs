@@ -26,6 +26,7 @@ use zk_proto::{
 
 use crate::error::ServerError;
 use crate::net::{Link, Outgoing};
+use crate::quota_log::QuotaLog;
 use crate::shared::Shared;
 use crate::storage::{FromStorage, StorageThread, ToStorage};
 
@@ -205,6 +206,7 @@ struct Outbound {
     /// The peers that something is to be handed to.
     touched: Vec<ConnId>,
     to_storage: Vec<ToStorage>,
+    quota_log: QuotaLog,
 }
 
 impl Outbound {
@@ -214,6 +216,7 @@ impl Outbound {
             peers: HashMap::new(),
             touched: Vec::new(),
             to_storage: Vec::new(),
+            quota_log: QuotaLog::default(),
         }
     }
 
@@ -271,6 +274,12 @@ impl Outbound {
                     self.to_storage.push(ToStorage::Append { zxid, record });
                 }
                 Effect::Snapshot(view) => self.to_storage.push(ToStorage::Snapshot(view)),
+                Effect::QuotaExceeded(exceeded) => {
+                    self.quota_log.tell(&exceeded, self.server.clock.elapsed());
+                    if exceeded.is_hard {
+                        self.server.quota_refusals.count(&exceeded);
+                    }
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ pub mod config;
 mod driver;
 mod error;
 mod net;
+mod quota_log;
 mod recovery;
 mod server;
 mod shared;

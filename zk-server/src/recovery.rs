@@ -80,7 +80,8 @@ fn into_view(effect: Effect) -> Option<SnapshotView> {
         | Effect::Reply { .. }
         | Effect::Notify { .. }
         | Effect::Close { .. }
-        | Effect::Append { .. } => None,
+        | Effect::Append { .. }
+        | Effect::QuotaExceeded(_) => None,
     }
 }
 

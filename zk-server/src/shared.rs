@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::ToCore;
 use crate::net::Registry;
+use crate::quota_log::QuotaRefusals;
 use crate::stats::ServerStats;
 
 /// What every task of one server shares.
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) stats: ServerStats,
+    pub(crate) quota_refusals: QuotaRefusals,
     pub(crate) registry: Registry,
     /// The port that was given; zero before.
     pub(crate) client_port: AtomicU16,
@@ -34,6 +36,7 @@ impl Shared {
         Self {
             config,
             stats: ServerStats::default(),
+            quota_refusals: QuotaRefusals::default(),
             clock,
             registry,
             client_port: AtomicU16::new(0),

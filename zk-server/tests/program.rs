@@ -9,10 +9,11 @@ mod common;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use common::{RawClient, create, get};
+use common::{PATIENCE, RawClient, create, get};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::tempdir;
 use zk_proto::CreateMode;
@@ -53,6 +54,37 @@ fn dev(data: &Path) -> (Child, SocketAddr, Vec<String>) {
         address.expect("the first line tells the address"),
         greeting,
     )
+}
+
+/// A server from a file with these lines besides the directory, on a free port; its address, and the
+/// file with its log.
+fn foreground(dir: &Path, lines: &str) -> (Child, SocketAddr, PathBuf) {
+    let (config, log) = (dir.join("zoo.cfg"), dir.join("log"));
+    let data = dir.join("data");
+    let text = format!("dataDir={}\nclientPort=0\n{lines}", data.display());
+    std::fs::write(&config, text).unwrap();
+    let child = program()
+        .args(["start-foreground", config.to_str().unwrap()])
+        .env_remove("RUST_LOG")
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    (child, address_in(&log), log)
+}
+
+/// The address that a server tells in its log.
+fn address_in(log: &Path) -> SocketAddr {
+    let started = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(log).unwrap();
+        let serving = text.lines().find(|line| line.contains("serving"));
+        if let Some((_, address)) = serving.and_then(|line| line.rsplit_once("address=")) {
+            let port = address.rsplit_once(':').unwrap().1.trim();
+            return SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
+        }
+        assert!(started.elapsed() < PATIENCE, "no address: {text}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn stop(mut child: Child, signal: Signal) -> Option<i32> {
@@ -172,4 +204,31 @@ fn log_lines_are_json_when_asked_for() {
     let line = text(&output.stderr);
     let line: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
     assert_eq!(line["level"], "WARN");
+}
+
+#[tokio::test]
+async fn a_write_that_passes_a_quota_is_a_line_of_the_log() {
+    let dir = tempdir().unwrap();
+    let (child, address, log) = foreground(dir.path(), "enforceQuota=true\n");
+    let (mut client, _) = RawClient::log_in(address).await;
+    let quota = "/zookeeper/quota/a";
+    for (path, data) in [
+        ("/a", ""),
+        (quota, ""),
+        (&format!("{quota}/zookeeper_limits"), "count=1,bytes=-1"),
+        (&format!("{quota}/zookeeper_stats"), "count=0,bytes=0"),
+        ("/a/b", ""),
+    ] {
+        let node = create(path, data.as_bytes(), CreateMode::Persistent);
+        client.call(node).await;
+    }
+    assert_eq!(stop(child, Signal::TERM), Some(0));
+    let log = std::fs::read_to_string(log).unwrap();
+    let told: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("quota exceeded"))
+        .collect();
+    assert_eq!(told.len(), 1, "{log}");
+    let line = "soft one quota=\"/a\" of=\"count\" usage=2 limit=1 untold=0";
+    assert!(told[0].contains("WARN") && told[0].contains(line), "{log}");
 }

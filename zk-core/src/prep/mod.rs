@@ -7,6 +7,7 @@
 //! long for the log, since it is the transaction that must be read again, not the request.
 
 mod ahead;
+mod quotas;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -20,8 +21,9 @@ use zk_proto::{
 
 use crate::auth::{Identities, Policy};
 use crate::tree::{ContentDigest, Tree};
-use crate::{CoreConfig, Counters};
+use crate::{CoreConfig, Counters, Effect, QuotaExceeded, QuotaOf};
 use ahead::{Ahead, Node};
+use quotas::Quotas;
 
 /// Znodes that are never deleted.
 const SPECIAL: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
@@ -30,6 +32,8 @@ const SPECIAL: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/c
 #[derive(Debug)]
 pub(crate) struct Prep {
     ahead: Ahead,
+    /// `None` where quotas are not enforced.
+    quotas: Option<Quotas>,
     last_zxid: Zxid,
     rules: Rules,
 }
@@ -37,7 +41,6 @@ pub(crate) struct Prep {
 #[derive(Debug)]
 struct Rules {
     extended_types: bool,
-    enforce_quota: bool,
     reconfig_enabled: bool,
     digest: bool,
     close_session_paths: bool,
@@ -61,6 +64,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) policy: &'a Policy,
     pub(crate) counters: &'a mut Counters,
+    /// Where it is told that a quota is passed.
+    pub(crate) effects: &'a mut Vec<Effect>,
     pub(crate) who: &'a Identities,
     pub(crate) session: SessionId,
     pub(crate) xid: Xid,
@@ -72,10 +77,10 @@ impl Prep {
     pub(crate) fn new(config: &CoreConfig, tree: &Tree, after: Zxid) -> Self {
         Self {
             ahead: Ahead::new(tree),
+            quotas: config.enforce_quota.then(Quotas::default),
             last_zxid: after,
             rules: Rules {
                 extended_types: config.extended_types,
-                enforce_quota: config.enforce_quota,
                 reconfig_enabled: config.reconfig_enabled,
                 digest: config.digest,
                 close_session_paths: config.close_session_paths,
@@ -95,6 +100,9 @@ impl Prep {
     /// Drops what is pending up to this transaction: the tree has it now.
     pub(crate) fn on_applied(&mut self, zxid: Zxid) {
         self.ahead.on_applied(zxid);
+        if let Some(quotas) = &mut self.quotas {
+            quotas.on_applied(zxid);
+        }
     }
 
     /// A transaction for a client's request to write.
@@ -104,7 +112,7 @@ impl Prep {
     pub(crate) fn write(&mut self, mut asked: Asked<'_>, request: Request) -> Prepared {
         let zxid = self.last_zxid.next();
         let asked = &mut asked;
-        self.ahead.begin();
+        self.begin();
         let mut made = match request {
             Request::Create(create) => self.op(asked, zxid, MultiOp::Create(create)),
             Request::Delete { path, version } => {
@@ -131,10 +139,10 @@ impl Prep {
         if let Ok((_, txn)) = &made
             && encoded_bytes(txn) > self.rules.txn_bytes_max
         {
-            self.ahead.take_back();
+            self.take_back();
             made = Err(ErrorCode::MARSHALLING_ERROR);
         }
-        self.ahead.keep();
+        self.keep();
         let (op, txn) = made.unwrap_or_else(|code| (OpCode::ERROR, Txn::Error(code)));
         self.prepared(asked.session, asked.xid, asked.time_ms, op, txn)
     }
@@ -166,7 +174,7 @@ impl Prep {
             let node = self.ahead.node(tree, path).expect("the session owns it");
             let parent = self.ahead.node(tree, parent_path);
             let parent = parent.expect("a znode has a parent");
-            self.delete_node(zxid, path, &node, parent_path, parent);
+            self.delete_node(tree, zxid, path, &node, parent_path, parent);
         }
         let paths = self.rules.close_session_paths.then_some(paths);
         let txn = Txn::CloseSession { paths };
@@ -193,9 +201,47 @@ impl Prep {
         }
         let parent_path = parent_of(&path)?;
         let parent = self.ahead.node(tree, parent_path)?;
-        self.delete_node(zxid, &path, &node, parent_path, parent);
+        self.delete_node(tree, zxid, &path, &node, parent_path, parent);
         let op = OpCode::DELETE_CONTAINER;
         Some(self.prepared(SessionId(0), Xid(0), time_ms, op, Txn::Delete { path }))
+    }
+
+    /// Begins changes that may be taken back.
+    fn begin(&mut self) {
+        self.ahead.begin();
+        if let Some(quotas) = &mut self.quotas {
+            quotas.begin();
+        }
+    }
+
+    /// Ends what [`begin`](Self::begin) began; the changes stay.
+    fn keep(&mut self) {
+        self.ahead.keep();
+        if let Some(quotas) = &mut self.quotas {
+            quotas.keep();
+        }
+    }
+
+    /// Takes back the changes since [`begin`](Self::begin).
+    fn take_back(&mut self) {
+        self.ahead.take_back();
+        if let Some(quotas) = &mut self.quotas {
+            quotas.take_back();
+        }
+    }
+
+    /// Notes in the quotas how a change alters their usage, and what data the znode will have.
+    fn book(
+        &mut self,
+        tree: &Tree,
+        zxid: Zxid,
+        path: &str,
+        change: (i64, i64),
+        data: Option<&[u8]>,
+    ) {
+        if let Some(quotas) = &mut self.quotas {
+            quotas.book(tree, zxid, path, change, data);
+        }
     }
 
     fn prepared(
@@ -232,7 +278,7 @@ impl Prep {
             };
             if made.is_err() && !failed {
                 failed = true;
-                self.ahead.take_back();
+                self.take_back();
             }
             parts.push(made.unwrap_or_else(|code| (OpCode::ERROR, Txn::Error(code))));
         }
@@ -258,7 +304,8 @@ impl Prep {
                 let node = self.node(asked.tree, &path)?;
                 asked.permits(&node.acl, Perms::WRITE)?;
                 let data_bytes = data.as_ref().map_or(0, bytes::Bytes::len);
-                self.check_quota(asked, &path, size_change(node.data_bytes, data_bytes), 0)?;
+                let bytes = size_change(node.data_bytes, data_bytes);
+                self.check_quota(asked, &path, bytes, 0)?;
                 let version = next_version(node.stat.version, version)?;
                 let content = self.content(&path, data.as_deref());
                 let time_ms = asked.time_ms;
@@ -269,6 +316,8 @@ impl Prep {
                     node.content = content;
                     node.data_bytes = data_bytes;
                 });
+                let content = data.as_deref().unwrap_or_default();
+                self.book(asked.tree, zxid, &path, (0, bytes), Some(content));
                 let txn = Txn::SetData {
                     path,
                     data,
@@ -319,7 +368,8 @@ impl Prep {
             return Err(ErrorCode::NO_CHILDREN_FOR_EPHEMERALS);
         }
         let data_bytes = data.as_ref().map_or(0, bytes::Bytes::len);
-        self.check_quota(asked, &path, size_change(0, data_bytes), 1)?;
+        let bytes = size_change(0, data_bytes);
+        self.check_quota(asked, &path, bytes, 1)?;
 
         // What the znode is follows from the transaction, and that from the operation: the flags
         // alone make no container.
@@ -363,6 +413,8 @@ impl Prep {
             data_bytes,
         };
         self.ahead.create(zxid, &path, node, owner);
+        let content = data.as_deref().unwrap_or_default();
+        self.book(asked.tree, zxid, &path, (1, bytes), Some(content));
         let txn = match kind {
             EphemeralOwner::Container => Txn::CreateContainer {
                 path,
@@ -408,12 +460,13 @@ impl Prep {
         if node.children > 0 {
             return Err(ErrorCode::NOT_EMPTY);
         }
-        self.delete_node(zxid, &path, &node, parent_path, parent);
+        self.delete_node(asked.tree, zxid, &path, &node, parent_path, parent);
         Ok((OpCode::DELETE, Txn::Delete { path }))
     }
 
     fn delete_node(
         &mut self,
+        tree: &Tree,
         zxid: Zxid,
         path: &str,
         node: &Node,
@@ -429,6 +482,13 @@ impl Prep {
             EphemeralOwner::Persistent | EphemeralOwner::Container | EphemeralOwner::Ttl(_) => None,
         };
         self.ahead.delete(zxid, path, node, owner);
+        self.book(
+            tree,
+            zxid,
+            path,
+            (-1, size_change(node.data_bytes, 0)),
+            None,
+        );
     }
 
     fn set_acl(
@@ -475,8 +535,8 @@ impl Prep {
         Ok(())
     }
 
-    /// Quotas are measured by what is applied, as Apache's server measures them
-    /// (`ZooKeeperServer.checkQuota`).
+    /// Whether a quota allows a change (`ZooKeeperServer.checkQuota`, which measures by what is
+    /// applied alone): usage is counted with all that is pending.
     fn check_quota(
         &self,
         asked: &mut Asked<'_>,
@@ -484,22 +544,45 @@ impl Prep {
         bytes: i64,
         count: i64,
     ) -> Result<(), ErrorCode> {
-        if !self.rules.enforce_quota {
-            return Ok(());
-        }
-        let Some(quota) = asked.tree.quota_for(path) else {
+        let Some(quotas) = &self.quotas else {
             return Ok(());
         };
-        let (limits, usage) = (quota.limits, quota.usage);
-        for (change, used, hard, soft) in [
-            (count, usage.count, limits.count_hard, limits.count),
-            (bytes, usage.bytes, limits.bytes_hard, limits.bytes),
+        let Some((quota, limits)) = quotas.limits_for(asked.tree, path) else {
+            return Ok(());
+        };
+        let Some((nodes_used, bytes_used)) = quotas.usage(asked.tree, quota) else {
+            return Ok(());
+        };
+        for (what, change, used, hard, soft) in [
+            (
+                QuotaOf::Nodes,
+                count,
+                nodes_used,
+                limits.count_hard,
+                limits.count,
+            ),
+            (
+                QuotaOf::Bytes,
+                bytes,
+                bytes_used,
+                limits.bytes_hard,
+                limits.bytes,
+            ),
         ] {
-            let limit = if hard > -1 { hard } else { soft };
-            if change == 0 || limit <= -1 || used.saturating_add(change) <= limit {
+            let is_hard = hard > -1;
+            let limit = if is_hard { hard } else { soft };
+            let usage = used.saturating_add(change);
+            if change == 0 || limit <= -1 || usage <= limit {
                 continue;
             }
-            if hard > -1 {
+            asked.effects.push(Effect::QuotaExceeded(QuotaExceeded {
+                path: String::from(quota),
+                what,
+                usage,
+                limit,
+                is_hard,
+            }));
+            if is_hard {
                 asked.counters.quota_refused += 1;
                 return Err(ErrorCode::QUOTA_EXCEEDED);
             }
@@ -510,7 +593,7 @@ impl Prep {
 
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        self.ahead.is_empty()
+        self.ahead.is_empty() && self.quotas.as_ref().is_none_or(Quotas::is_empty)
     }
 }
 

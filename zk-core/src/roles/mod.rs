@@ -158,6 +158,7 @@ impl Core {
                     tree: &self.replica.tree,
                     policy: &self.replica.policy,
                     counters: &mut self.replica.counters,
+                    effects: &mut self.replica.effects,
                     who: &conn.who,
                     session: conn.session,
                     xid,

@@ -4,6 +4,7 @@ mod authorization;
 mod determinism;
 mod model;
 mod order;
+mod quotas;
 mod reads;
 mod reaping;
 mod sessions;

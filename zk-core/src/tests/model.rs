@@ -390,7 +390,10 @@ impl Play {
                     }
                 }
                 Effect::Close { conn, .. } => self.armed.retain(|(armed, _), _| armed != conn),
-                Effect::Accept { .. } | Effect::Append { .. } | Effect::Snapshot(_) => {}
+                Effect::Accept { .. }
+                | Effect::Append { .. }
+                | Effect::Snapshot(_)
+                | Effect::QuotaExceeded(_) => {}
             }
             self.all.push(effect);
         }

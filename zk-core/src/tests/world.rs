@@ -278,5 +278,11 @@ pub(super) fn text(effect: &Effect) -> String {
         }
         Effect::Append { zxid, .. } => format!("append z{}", zxid.0),
         Effect::Snapshot(view) => format!("snapshot z{}", view.zxid.0),
+        Effect::QuotaExceeded(exceeded) => {
+            let hard = if exceeded.is_hard { "hard" } else { "soft" };
+            let (path, what) = (&exceeded.path, exceeded.what);
+            let (usage, limit) = (exceeded.usage, exceeded.limit);
+            format!("{hard} quota of {path}: {usage} {what:?}, limit {limit}")
+        }
     }
 }

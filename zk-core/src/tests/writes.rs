@@ -661,61 +661,6 @@ fn bare_parts_of_a_multi_may_fail_each_in_its_way() {
     }
 }
 
-fn quota_world(limits: &str, enforce_quota: bool) -> (World, Client) {
-    let mut world = World::with(CoreConfig {
-        enforce_quota,
-        ..CoreConfig::default()
-    });
-    let client = world.connect();
-    for path in ["/a", "/zookeeper/quota/a"] {
-        world.call(&client, create(path)).unwrap();
-    }
-    for (name, text) in [("limits", limits), ("stats", "count=0,bytes=0")] {
-        let path = format!("/zookeeper/quota/a/zookeeper_{name}");
-        let open = vec![Acl::open()];
-        world.call(&client, create_with(&path, text, open)).unwrap();
-    }
-    (world, client)
-}
-
-const HARD: &str = "count=-1,bytes=-1=;byteHardLimit=10;countHardLimit=3";
-
-#[test]
-fn a_hard_quota_refuses_what_would_pass_it() {
-    let (mut world, client) = quota_world(HARD, true);
-    world.call(&client, create("/a/b")).unwrap();
-    world.call(&client, create("/a/c")).unwrap();
-    world.call(&client, set_data("/a/b", "0123456789")).unwrap();
-    errors(
-        &mut world,
-        &client,
-        vec![
-            (create("/a/d"), ErrorCode::QUOTA_EXCEEDED),
-            (set_data("/a/b", "0123456789x"), ErrorCode::QUOTA_EXCEEDED),
-        ],
-    );
-    world.call(&client, set_data("/a/b", "9876543210")).unwrap();
-    assert_eq!(world.server.counters().quota_refused, 2);
-    assert_eq!(
-        world.call(&client, Request::Multi(vec![create_op("/a/d")])),
-        Ok(Response::Multi(vec![MultiResult::Error(
-            ErrorCode::QUOTA_EXCEEDED
-        )]))
-    );
-}
-
-#[test]
-fn a_soft_quota_and_one_that_is_not_enforced_refuse_nothing() {
-    let (mut world, client) = quota_world("count=1,bytes=-1", true);
-    world.call(&client, create("/a/b")).unwrap();
-    assert_eq!(world.server.counters().quota_passed, 1);
-    let (mut world, client) = quota_world(HARD, false);
-    for child in 0..5 {
-        world.call(&client, create(&format!("/a/{child}"))).unwrap();
-    }
-    assert_eq!(world.server.counters().quota_refused, 0);
-}
-
 #[test]
 fn transactions_carry_the_digest_only_when_told() {
     for digest in [true, false] {

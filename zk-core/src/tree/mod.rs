@@ -40,6 +40,7 @@ pub use apply::{Applied, Change, ChangeKind, Outcome};
 pub(crate) use digest::ContentDigest;
 pub use digest::node_digest;
 pub use load::{Loader, Recovered, RecoveryError, Replay};
+pub(crate) use quota::QuotaNode;
 pub use quota::{Quota, QuotaFigures};
 pub use read::Node;
 pub(crate) use read::ReapPlace;

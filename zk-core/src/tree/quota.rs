@@ -48,21 +48,68 @@ pub struct QuotaFigures {
     pub bytes_hard: i64,
 }
 
+/// One of the two nodes that make a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QuotaNode {
+    /// Written by clients.
+    Limits,
+    /// Kept by the server.
+    Stats,
+}
+
+impl QuotaNode {
+    /// The path that the quota is set on, if the node at `path` belongs to one.
+    pub(crate) fn of(path: &str) -> Option<(&str, Self)> {
+        let (quota, name) = path.strip_prefix(QUOTA_PATH)?.rsplit_once('/')?;
+        let node = [Self::Limits, Self::Stats];
+        let node = node.into_iter().find(|node| node.name() == name)?;
+        Some((quota, node))
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Limits => LIMITS,
+            Self::Stats => STATS,
+        }
+    }
+}
+
+impl QuotaFigures {
+    /// Those that a limits or statistics node with this data holds.
+    pub(crate) fn parse(data: &[u8]) -> Self {
+        QuotaText::parse(Some(data)).figures()
+    }
+}
+
 impl Tree {
     /// The quota that `path` falls under, whether a node is there or not; `None` also when the
     /// quota's limits or statistics node is missing.
     #[must_use]
     pub fn quota_for(&self, path: &str) -> Option<Quota> {
         let (prefix, quota) = self.quota_node(path)?;
-        let figures = |name| {
-            let id = self.child(quota, name)?;
-            Some(QuotaText::parse(self.nodes.get(id).data()).figures())
-        };
         Some(Quota {
             path: prefix.into(),
-            limits: figures(LIMITS)?,
-            usage: figures(STATS)?,
+            limits: self.figures(quota, QuotaNode::Limits)?,
+            usage: self.figures(quota, QuotaNode::Stats)?,
         })
+    }
+
+    /// The path of the quota that `path` falls under, and its limits.
+    pub(crate) fn quota_limits_for<'a>(&self, path: &'a str) -> Option<(&'a str, QuotaFigures)> {
+        let (prefix, quota) = self.quota_node(path)?;
+        Some((prefix, self.figures(quota, QuotaNode::Limits)?))
+    }
+
+    /// What a node of the quota that is set on `path` holds.
+    pub(crate) fn quota_figures(&self, path: &str, node: QuotaNode) -> Option<QuotaFigures> {
+        let mut names = path.strip_prefix('/')?.split('/');
+        let quota = names.try_fold(self.quotas?, |at, name| self.child(at, name))?;
+        self.figures(quota, node)
+    }
+
+    fn figures(&self, quota: u32, node: QuotaNode) -> Option<QuotaFigures> {
+        let id = self.child(quota, node.name())?;
+        Some(QuotaText::parse(self.nodes.get(id).data()).figures())
     }
 
     /// Books a change at `path` on the quota that it falls under.
