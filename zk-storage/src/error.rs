@@ -189,9 +189,74 @@ pub enum RecoverError {
         /// Why.
         source: RestoreError,
     },
+    /// A change of the history was interrupted, and what it was cannot be read.
+    #[error(
+        "{}, which says how to complete a change of the history, is unreadable: {source}",
+        path.display()
+    )]
+    UnreadableIntent {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// A change of the history was interrupted, and another server has used the directory since.
+    #[error(
+        "{} was written after {}, which says how to complete a change of the history: remove the latter if another server used the directory",
+        file.display(),
+        intent.display()
+    )]
+    ForeignFile {
+        /// A log or snapshot that the change does not know.
+        file: PathBuf,
+        /// The file that describes the change.
+        intent: PathBuf,
+    },
     /// The file system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
+}
+
+/// Why the history cannot be cut. It is as it was, unless the error came from the file system: then
+/// the next start knows.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TruncateError {
+    /// The history does not go through the transaction.
+    #[error("{target} is not in the history, which goes from {before} to {}", ends_or(*after))]
+    NotInHistory {
+        /// The transaction that should become the last.
+        target: Zxid,
+        /// The newest one before it.
+        before: Zxid,
+        /// The oldest one after it.
+        after: Option<Zxid>,
+    },
+    /// No snapshot is old enough to start from.
+    #[error("no snapshot up to {target} can be read{}", because(reason.as_deref()))]
+    NoBase {
+        /// The transaction that should become the last.
+        target: Zxid,
+        /// What is wrong with the newest that is old enough, if there is one.
+        reason: Option<String>,
+    },
+    /// The history up to the transaction cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] RecoverError),
+}
+
+fn ends_or(after: Option<Zxid>) -> String {
+    after.map_or_else(|| "its end".to_owned(), |zxid| zxid.to_string())
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
+}
+
+impl From<IoError> for TruncateError {
+    fn from(error: IoError) -> Self {
+        Self::Unreadable(error.into())
+    }
 }
 
 /// Why the epoch files cannot be used: the server must not vote.

@@ -17,16 +17,19 @@ mod compression;
 mod epochs;
 mod error;
 mod fs;
+mod intent;
 mod log;
 mod names;
 mod recover;
 mod snapshot;
 mod storage;
 mod stream;
+mod truncate;
 
 pub use epochs::{EpochFiles, Epochs};
 pub use error::{
     EpochError, IoError, IoOp, LogError, OpenError, RecoverError, RestoreError, SnapshotError,
+    TruncateError,
 };
 pub use fs::{DirEntry, File, FileSystem, OpenMode, RealFileSystem, SECTOR_BYTES, memory};
 pub use log::{LogWriter, TxnLogItem, TxnLogReader};

@@ -16,6 +16,8 @@ pub(crate) const VERSION_DIR: &str = "version-2";
 pub(crate) const LOCK: &str = "lock";
 /// See [`crate::log::mark`].
 pub(crate) const MARK: &str = "flushed";
+/// See [`crate::intent`].
+pub(crate) const INTENT: &str = "intent";
 /// See [`crate::epochs`].
 pub(crate) const ACCEPTED_EPOCH: &str = "acceptedEpoch";
 /// See [`crate::epochs`].

@@ -406,7 +406,7 @@ fn newest_end(
 
 /// Judges something unreadable in a log that others follow. Apache's server leaves a torn tail where
 /// it is and goes on in another file.
-fn older_end(
+pub(crate) fn older_end(
     log: &DataFile,
     next: &DataFile,
     last: Zxid,
@@ -432,7 +432,7 @@ fn older_end(
     Err(damaged(log, unreadable.offset, what))
 }
 
-fn damaged(log: &DataFile, offset: u64, what: String) -> RecoverError {
+pub(crate) fn damaged(log: &DataFile, offset: u64, what: String) -> RecoverError {
     RecoverError::Damaged {
         path: log.path.clone(),
         offset,

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use zk_proto::Zxid;
+
 use crate::error::Context;
 use crate::{
-    EpochFiles, FileSystem, IoError, IoOp, LogWriter, OpenError, RecoverError, RecoveryReport,
-    Restore, Snapshots, names, recover,
+    EpochFiles, FileSystem, IoError, IoOp, LogError, LogWriter, OpenError, RecoverError,
+    RecoveryReport, Restore, Snapshots, TruncateError, intent, names, recover, truncate,
 };
 
 /// Where and how to store. Names and defaults follow `zoo.cfg`.
@@ -98,15 +100,49 @@ impl Storage {
         })
     }
 
+    /// Takes the directories back from the handles, to change or to read the history anew. What was
+    /// appended is flushed.
+    ///
+    /// # Errors
+    /// [`LogError`], which is final.
+    ///
+    /// # Panics
+    /// When the handles are not of the same directories.
+    pub fn from_handles(log: LogWriter, snapshots: Snapshots) -> Result<Self, LogError> {
+        let dirs = snapshots.into_dirs();
+        assert!(
+            Arc::ptr_eq(&dirs, log.dirs()),
+            "a log and snapshots of two histories"
+        );
+        log.close()?;
+        Ok(Self { dirs })
+    }
+
+    /// Cuts the history behind `target` (TRUNC): afterwards no log holds a transaction after it, and
+    /// no snapshot one that is gone. It is one step: after a crash at any point the next
+    /// [`recover`](Self::recover) finds the history as it was, or cut; once this returns, cut.
+    ///
+    /// `target` is a transaction of the history, a snapshot's, or the first zxid of an epoch whose
+    /// first transaction is there to be cut off. That the history ends there already is fine.
+    ///
+    /// # Errors
+    /// [`TruncateError`]. Nothing was changed, unless the file system failed; that is final, and the
+    /// next start knows.
+    pub fn truncate(&mut self, target: Zxid) -> Result<(), TruncateError> {
+        truncate::truncate(&self.dirs, target)
+    }
+
     /// Reads the state back: the newest snapshot that is whole, then every transaction after it.
     /// Afterwards a torn tail and space allocated ahead are cut off the newest log, and what an
-    /// interrupted snapshot or an interrupted first batch left is removed. How a torn tail is told
+    /// interrupted snapshot or an interrupted first batch left is removed. A change of the history that
+    /// was interrupted is completed before. How a torn tail is told
     /// from damage is recorded in `docs/adr/0002-torn-or-damaged.md`.
     ///
     /// # Errors
     /// [`RecoverError`] when something that may have been acknowledged cannot be read. Logs and
     /// snapshots are as they were, unless the error came from the file system.
     pub fn recover(self, into: &mut impl Restore) -> Result<Recovered, RecoverError> {
+        intent::complete(&self.dirs)?;
         let (report, mark) = recover::recover(&self.dirs, into)?;
         Ok(Recovered {
             log: LogWriter::new(Arc::clone(&self.dirs), mark, report.last_zxid),

@@ -39,6 +39,15 @@ pub(crate) struct Mark {
     pub(crate) zxid: Zxid,
 }
 
+impl Mark {
+    /// Covers no transaction.
+    pub(crate) const NOTHING: Self = Self {
+        log: Zxid::ZERO,
+        offset: 0,
+        zxid: Zxid::ZERO,
+    };
+}
+
 /// The file that holds the mark.
 #[derive(Debug)]
 pub(crate) struct MarkFile {

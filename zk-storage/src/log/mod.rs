@@ -3,6 +3,7 @@
 pub(crate) mod mark;
 mod reader;
 pub(crate) mod scan;
+pub(crate) mod walk;
 mod writer;
 
 pub(crate) use reader::decode_record;

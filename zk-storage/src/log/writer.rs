@@ -76,6 +76,10 @@ impl LogWriter {
         }
     }
 
+    pub(crate) fn dirs(&self) -> &Arc<Directories> {
+        &self.dirs
+    }
+
     /// Adds a transaction to the batch; nothing is written before [`flush`](Self::flush). `record`
     /// is the encoding of a [`TxnRecord`](zk_proto::TxnRecord).
     ///

@@ -67,6 +67,10 @@ impl Snapshots {
         Self { dirs, verified }
     }
 
+    pub(crate) fn into_dirs(self) -> Arc<Directories> {
+        self.dirs
+    }
+
     /// Writes a snapshot that holds all transactions up to `zxid` and nothing else: under a
     /// temporary name, synced, read back, then renamed, and the directory synced. `digest` is the
     /// tree's, if it is kept. Servers of 3.8 and 3.9 read it; those of 3.8 leave the last trailer

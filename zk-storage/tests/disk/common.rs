@@ -11,7 +11,7 @@ use zk_proto::{
 use zk_storage::memory::MemoryFileSystem;
 use zk_storage::{
     LogError, OpenError, RecoverError, Recovered, Restore, RestoreError, SnapshotFile,
-    SnapshotSource, SnapshotTrailer, Storage, StorageConfig,
+    SnapshotSource, SnapshotTrailer, Storage, StorageConfig, TxnLogItem, TxnLogReader,
 };
 
 pub(crate) const DIR: &str = "/data/version-2";
@@ -160,6 +160,48 @@ impl SnapshotSource for State {
     }
 }
 
+/// The first zxid of an epoch.
+pub(crate) const fn epoch(epoch: i64) -> i64 {
+    epoch << 32
+}
+
+/// A disk with a history of three epochs, one of them without transactions, over four logs and three
+/// snapshots.
+pub(crate) fn disk_of_epochs() -> MemoryFileSystem {
+    let disk = MemoryFileSystem::new();
+    let mut server = Server::start(&disk);
+    server.append(1..=3);
+    server.snapshot();
+    server.recovered.log.roll().unwrap();
+    server.append([4, 5]);
+    server.append([epoch(1) + 1, epoch(1) + 2]);
+    server.recovered.log.roll().unwrap();
+    server.append([epoch(1) + 3]);
+    server.snapshot();
+    server.recovered.log.roll().unwrap();
+    server.append([epoch(3) + 1, epoch(3) + 2]);
+    server.append([epoch(3) + 3]);
+    server.recovered.log.close().unwrap();
+    disk.power_cut(|| false);
+    drop(Server::start(&disk));
+    disk
+}
+
+/// The transactions of [`disk_of_epochs`].
+pub(crate) const EPOCHS: [i64; 11] = [
+    1,
+    2,
+    3,
+    4,
+    5,
+    epoch(1) + 1,
+    epoch(1) + 2,
+    epoch(1) + 3,
+    epoch(3) + 1,
+    epoch(3) + 2,
+    epoch(3) + 3,
+];
+
 /// A server on a disk in memory.
 pub(crate) struct Server {
     pub(crate) state: State,
@@ -224,6 +266,11 @@ impl Server {
         self.recovered.log.flush().unwrap();
     }
 
+    /// Gives the directories back, to change the history.
+    pub(crate) fn into_storage(self) -> Storage {
+        Storage::from_handles(self.recovered.log, self.recovered.snapshots).unwrap()
+    }
+
     pub(crate) fn try_snapshot(&mut self) -> Result<SnapshotFile, zk_storage::SnapshotError> {
         let digest = TxnDigest {
             version: TxnDigest::VERSION,
@@ -238,6 +285,35 @@ impl Server {
     pub(crate) fn snapshot(&mut self) -> SnapshotFile {
         self.try_snapshot().unwrap()
     }
+}
+
+/// Every file with its length and checksum.
+pub(crate) fn files(disk: &MemoryFileSystem) -> Vec<(PathBuf, usize, u32)> {
+    let summed = |path: PathBuf| {
+        let content = disk.content(&path).unwrap();
+        (path, content.len(), simd_adler32::adler32(&&content[..]))
+    };
+    disk.paths().into_iter().map(summed).collect()
+}
+
+/// What a reader of all files would find: the transactions of all logs, and the snapshots' zxids.
+pub(crate) fn stored(disk: &MemoryFileSystem) -> (Vec<i64>, Vec<i64>) {
+    let (mut txns, mut snapshots) = (Vec::new(), Vec::new());
+    for path in disk.paths() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("log.") {
+            for item in TxnLogReader::open(disk, &path).unwrap() {
+                if let TxnLogItem::Txn { record, .. } = item.unwrap() {
+                    txns.push(record.unwrap().header.zxid.0);
+                }
+            }
+        } else if let Some(zxid) = name.strip_prefix("snapshot.") {
+            snapshots.push(i64::from_str_radix(zxid, 16).unwrap());
+        }
+    }
+    txns.sort_unstable();
+    snapshots.sort_unstable();
+    (txns, snapshots)
 }
 
 /// Small, fast, and the same on every machine.

@@ -14,3 +14,4 @@ mod failure;
 mod purge;
 mod restart;
 mod round_trip;
+mod truncate;
