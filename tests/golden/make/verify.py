@@ -96,12 +96,19 @@ def check_recording(file):
             assert answer[20:36] == (password(session) if session else bytes(16)), file
 
 
+def check_streams(file):
+    for line in file.read_text().splitlines():
+        assert re.fullmatch(r"#.*|\+ (quorum|election) [1-9]|[<>] ([0-9a-f]{2})+", line), (file, line)
+
+
 def main():
     for folder in sorted((GOLDEN / "data").iterdir()):
         check_directory(folder)
     recordings = list((GOLDEN / "client-port").glob("*.txt"))
     for file in recordings:
         check_recording(file)
+    for file in (GOLDEN / "quorum").glob("*.txt"):
+        check_streams(file)
     print(len(recordings), "recordings")
 
 

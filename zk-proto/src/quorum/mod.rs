@@ -7,11 +7,12 @@
 //!                 dialler ◀────────────────── frames ───────     in both directions
 //! ```
 //!
-//! [`EnsembleConfig`] is the text that both ports and `/zookeeper/config` carry: who the members
+//! Where servers log in at each other, [`AuthPacket`]s come first. [`EnsembleConfig`] is the text that both ports and `/zookeeper/config` carry: who the members
 //! are. This module knows layouts and the validity of each value. It does not know which packet may
 //! follow which, what a quorum is, or how a host name is resolved.
 
 mod address;
+mod auth_packet;
 mod ensemble_config;
 mod from_leader;
 mod from_learner;
@@ -23,6 +24,7 @@ mod packet;
 mod server_line;
 
 pub use address::{Address, Host};
+pub use auth_packet::{AuthPacket, AuthStatus};
 pub use ensemble_config::{EnsembleConfig, EnsembleConfigError, GroupId, Hierarchy};
 pub use from_leader::{FromLeader, SNAPSHOT_SIGNATURE, inform_packet, proposal_packet};
 pub use from_learner::FromLearner;

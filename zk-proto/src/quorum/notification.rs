@@ -72,8 +72,8 @@ impl ServerState {
 
 /// A server's vote, and what it does meanwhile.
 ///
-/// An observer's vote has `i64::MIN` for leader, zxid and epoch; a vote that must not count has
-/// zxid −1. All numbers pass unchecked.
+/// A server that is no participant in its own config votes for `i64::MIN`; an observer's zxid and
+/// epoch are `i64::MIN` as well. A vote that must not count has zxid −1. All numbers pass unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// What the sender does.
