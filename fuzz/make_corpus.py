@@ -45,8 +45,46 @@ def files() -> None:
             seed("snapshot", content[:65536])
 
 
+def streams() -> None:
+    """Whole streams between servers, and the packets, votes and texts in them."""
+    for file in sorted((GOLDEN / "quorum").glob("*.txt")):
+        for part in file.read_text(encoding="utf-8").split("\n+ ")[1:]:
+            port, *lines = part.splitlines()
+            sent, received = (
+                b"".join(bytes.fromhex(line[2:]) for line in lines if line.startswith(mark)) for mark in "><"
+            )
+            if port.startswith("quorum"):
+                packets("learner_packets", sent)
+                packets("leader_packets", received)
+                continue
+            seed("initial_message", sent)
+            length = 20 + struct.unpack(">i", sent[16:20])[0]
+            votes(sent[length:])
+            votes(received)
+
+
+def packets(target: str, stream: bytes) -> None:
+    seed(target, stream[:65536])
+    # The ids of a request, and the snapshot behind a SNAP, are left to the whole stream.
+    while len(stream) >= 20:
+        length = max(0, struct.unpack(">i", stream[12:16])[0])
+        if stream[16 + length : 20 + length] != b"\xff\xff\xff\xff":
+            break
+        seed(target, stream[: 20 + length])
+        stream = stream[20 + length :]
+
+
+def votes(stream: bytes) -> None:
+    while len(stream) > 48 and stream[:1] == b"\0":
+        end = 4 + struct.unpack(">i", stream[:4])[0]
+        seed("notification", stream[4:end])
+        seed("ensemble_config", stream[48:end])
+        stream = stream[end:]
+
+
 if __name__ == "__main__":
     frames()
+    streams()
     files()
     for path in ("/", "/a/b", "/zookeeper/quota/a/zookeeper_limits", "/a//b", "/..", "/\u00e9"):
         seed("path", path.encode())
