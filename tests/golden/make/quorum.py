@@ -102,7 +102,10 @@ class Relay:
 class Ensemble:
     """Servers 1 to `count`; `line` makes a server's line of its number, its ports and its client port."""
 
+    running = []
+
     def __init__(self, home, client, count, line, settings="", properties=(), names=("zk{}",)):
+        self.running.append(self)
         self.home = pathlib.Path(home)
         self.j = client
         self.names = names
@@ -194,12 +197,15 @@ class Ensemble:
     def session(self, name, i, timeout=20000, *options):
         self.j("open", name, self.address(i), timeout, *options)
 
-    def finish(self, name, title):
-        for server in self.servers.values():
-            server.kill()
+    def end(self):
+        while self.servers:
+            self.kill(next(iter(self.servers)))
         for relay in self.relays.values():
             relay.listener.close()
             relay.cut()
+
+    def finish(self, name, title):
+        self.end()
         time.sleep(0.2)
         lines = [f"# {line}" for line in title.strip().splitlines()]
         for wire in self.wires:
@@ -376,7 +382,11 @@ SCENARIOS = {"life": life, "trunc": trunc, "handover": handover, "addresses": ad
 def main():
     for name in sys.argv[1:] or SCENARIOS:
         with java() as client, tempfile.TemporaryDirectory() as home:
-            SCENARIOS[name](home, client)
+            try:
+                SCENARIOS[name](home, client)
+            finally:
+                for ensemble in Ensemble.running:
+                    ensemble.end()
             print(name, flush=True)
 
 
