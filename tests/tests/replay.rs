@@ -266,11 +266,6 @@ const DIFFERENCES: &[Difference] = &[
         Answer(&[1], "MARSHALLINGERROR (-5)"),
         STRICT,
     ),
-    differs(
-        "reconfig-standalone",
-        Answer(&[1], "RECONFIGDISABLED (-123)"),
-        "reconfigEnabled is a setting of ensembles; a server alone has no members to change",
-    ),
 ];
 
 #[test]

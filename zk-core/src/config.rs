@@ -1,6 +1,7 @@
 //! Settings of the core. Every limit is here, with what happens when it is reached.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// Settings of a server's core. [`Default`] is Apache's server, 3.9.5, where it has the setting.
@@ -83,6 +84,10 @@ pub struct AuthConfig {
     /// `user:hash` of the super user, whom no ACL binds
     /// (`DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<String>,
+    /// Schemes of which a client must have proven one before anything but addauth is served
+    /// (`enforce.auth.schemes`); none for no such rule. What comes before is answered with
+    /// SESSIONCLOSEDREQUIRESASLAUTH, and the connection closed.
+    pub enforced_schemes: Vec<String>,
 }
 
 /// The hash of the scheme `digest`.
@@ -142,6 +147,7 @@ impl Default for AuthConfig {
             digest_enabled: true,
             digest_algorithm: DigestAlgorithm::Sha1,
             super_digest: None,
+            enforced_schemes: Vec::new(),
         }
     }
 }

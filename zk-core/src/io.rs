@@ -170,6 +170,8 @@ pub enum CloseReason {
         /// The scheme that was tried.
         scheme: String,
     },
+    /// The client asked for something before it proved what it must prove first.
+    AuthRequired,
     /// The client asked for an operation that no client may ask for.
     Unsupported(zk_proto::OpCode),
     /// A limit was passed.

@@ -380,6 +380,9 @@ fn log_close(link: &Link, reason: &CloseReason) {
             let scheme: String = scheme.chars().take(64).collect();
             warn!(%peer, %session, ?scheme, "authentication failed, the connection is closed");
         }
+        CloseReason::AuthRequired => {
+            warn!(%peer, %session, "not authenticated as enforce.auth.schemes asks, the connection is closed");
+        }
         CloseReason::Unsupported(op) => {
             warn!(%peer, %session, %op, "operation not for clients, the connection is closed");
         }

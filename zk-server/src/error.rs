@@ -1,6 +1,7 @@
 //! What can go wrong with a server.
 
 use std::io;
+use std::path::PathBuf;
 
 use zk_storage::{LogError, OpenError, RecoverError, SnapshotError};
 
@@ -19,6 +20,16 @@ pub enum ServerError {
     /// What was acknowledged cannot be read back whole.
     #[error("cannot recover: {0}")]
     Recover(#[from] RecoverError),
+    /// There is no data, and the configuration says that there should be.
+    #[error(
+        "the data directories are empty, and db.autocreate is false: make the file {} if they are \
+         to be",
+        path.display()
+    )]
+    UnexpectedlyEmpty {
+        /// The file that lets an empty database begin.
+        path: PathBuf,
+    },
     /// The client port cannot be opened.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -53,7 +64,7 @@ impl ServerError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
-            Self::DataDir(_) => 3,
+            Self::DataDir(_) | Self::UnexpectedlyEmpty { .. } => 3,
             Self::Snapshot(_) => 10,
             Self::Recover(_)
             | Self::Listen { .. }

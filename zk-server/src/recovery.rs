@@ -51,7 +51,11 @@ pub(crate) fn open(
     let mut core = Core::standalone(core_config(config), tree, now);
     let mut snapshots = recovered.snapshots;
     match recovered.report.from {
-        RecoveredFrom::Empty | RecoveredFrom::Unexpected => {
+        RecoveredFrom::Unexpected => {
+            let path = config.data_dir.join("initialize");
+            return Err(ServerError::UnexpectedlyEmpty { path });
+        }
+        RecoveredFrom::Empty => {
             core.begin_snapshot();
             let views: Vec<_> = core.drain_effects().filter_map(into_view).collect();
             for view in views {
@@ -235,8 +239,10 @@ fn storage_config(config: &Config) -> zk_storage::StorageConfig {
         pre_alloc_bytes: storage.pre_alloc_bytes.map_or(0, std::num::NonZeroU64::get),
         txn_log_size_limit_bytes: storage.log_file_bytes_max,
         force_sync: storage.force_sync,
+        snapshot_last_zxid: storage.snapshot_has_last_zxid,
         snapshot_trust_empty: storage.trusts_empty_snapshot,
         datadir_autocreate: storage.creates_directories,
+        db_autocreate: storage.trusts_empty_database,
         ..zk_storage::StorageConfig::new(config.data_dir.clone())
     }
 }
@@ -258,6 +264,7 @@ fn core_config(config: &Config) -> CoreConfig {
         extended_types: config.tree.extended_types_enabled,
         enforce_quota: config.tree.enforces_quota,
         skip_acl: config.auth.skip_acl,
+        reconfig_enabled: config.reconfig_enabled,
         digest: storage.is_digest_enabled,
         close_session_paths: storage.close_session_txn_has_paths,
         snapshot_txns: storage.snap_count.get(),
@@ -281,6 +288,7 @@ fn core_config(config: &Config) -> CoreConfig {
                 .super_digest
                 .as_ref()
                 .map(|digest| digest.as_str().to_owned()),
+            enforced_schemes: config.auth.enforced_schemes.clone(),
         },
         ..defaults
     }

@@ -29,6 +29,9 @@ pub struct StorageConfig {
     /// `forceSync`: whether a flush waits for the disk. Without it a power cut loses acknowledged
     /// transactions, and their loss is not noticed.
     pub force_sync: bool,
+    /// `serializeLastProcessedZxid.enabled`: a snapshot ends with the newest transaction in it, as
+    /// servers of 3.9 write it and older ones leave it unread.
+    pub snapshot_last_zxid: bool,
     /// `snapshot.trust.empty`: start from an empty tree when there are logs but no snapshot.
     pub snapshot_trust_empty: bool,
     /// `datadir.autocreate`: make the directories.
@@ -48,6 +51,7 @@ impl StorageConfig {
             pre_alloc_bytes: 64 << 20,
             txn_log_size_limit_bytes: None,
             force_sync: true,
+            snapshot_last_zxid: true,
             snapshot_trust_empty: false,
             datadir_autocreate: true,
             db_autocreate: true,

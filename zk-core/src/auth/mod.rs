@@ -79,6 +79,12 @@ impl Policy {
         }
     }
 
+    /// Whether requests of `who` are served at all (`AuthenticationHelper`).
+    pub(crate) fn admits(&self, who: &Identities) -> bool {
+        let schemes = &self.config.enforced_schemes;
+        schemes.is_empty() || who.ids.iter().any(|id| schemes.contains(&id.scheme))
+    }
+
     /// Whether `acl` gives `who` at least one of `perms`. An empty list, which only old logs and
     /// snapshots hold, binds nobody (`ZooKeeperServer.checkACL`).
     pub(crate) fn authorize(&self, who: &Identities, acl: &[Acl], perms: Perms) -> bool {

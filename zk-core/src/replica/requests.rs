@@ -24,7 +24,13 @@ impl Replica {
             result,
             close,
         };
+        let must_prove = !matches!(header.op, OpCode::AUTH | OpCode::SASL)
+            && !self.policy.admits(&self.conns.get(slot).who);
         let turn = match request {
+            _ if must_prove => {
+                let result = Err(ErrorCode::SESSION_CLOSED_REQUIRE_SASL_AUTH);
+                answer(AnswerZxid::Zero, result, Some(CloseReason::AuthRequired))
+            }
             Ok(request) if is_write(&request) => return Some(request),
             Ok(Request::Auth(auth)) => self.authenticate(slot, auth),
             // Apache's server without SASL answers each token with none, and proves nothing.

@@ -89,6 +89,8 @@ pub struct Config {
     pub client_port: ClientPortConfig,
     /// Whether a server that lost its quorum serves reads.
     pub read_only_mode_enabled: bool,
+    /// Whether the membership of the ensemble can change while it runs.
+    pub reconfig_enabled: bool,
     /// The bounds on what clients can make the server hold.
     pub limits: Limits,
     /// The txn log, snapshots and their removal.
@@ -130,6 +132,7 @@ impl Config {
                 four_letter_words: FourLetterWords::default(),
             },
             read_only_mode_enabled: false,
+            reconfig_enabled: false,
             limits: Limits::BLANK,
             storage: StorageConfig::BLANK,
             tree: TreeConfig::BLANK,

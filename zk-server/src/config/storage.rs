@@ -31,6 +31,9 @@ pub struct StorageConfig {
     /// Whether a data directory with logs and without a snapshot is loaded; otherwise it is
     /// refused.
     pub trusts_empty_snapshot: bool,
+    /// Whether empty data directories are an empty database. Otherwise that needs a file
+    /// `initialize` in one of them.
+    pub trusts_empty_database: bool,
     /// Whether a snapshot ends with the last zxid it holds.
     pub snapshot_has_last_zxid: bool,
     /// Whether the tree's digest is kept, logged and compared.
@@ -62,6 +65,7 @@ impl StorageConfig {
         snap_count: NonZeroU32::MIN,
         snap_bytes: None,
         trusts_empty_snapshot: false,
+        trusts_empty_database: false,
         snapshot_has_last_zxid: false,
         is_digest_enabled: false,
         purge: None,

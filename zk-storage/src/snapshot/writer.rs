@@ -130,7 +130,8 @@ impl Snapshots {
             sum: SUM_OF_NOTHING,
         };
         let parts = output.body(source)?;
-        output.trailer(zxid, digest)?;
+        let last_zxid = self.dirs.config.snapshot_last_zxid.then_some(zxid);
+        output.trailer(zxid, digest, last_zxid)?;
         file.sync_data().context(IoOp::Sync, path)?;
 
         let written = Written {
@@ -139,7 +140,7 @@ impl Snapshots {
                 digest: digest
                     .filter(|_| zxid != Zxid::ZERO)
                     .map(|digest| (zxid, digest)),
-                last_zxid: Some(zxid),
+                last_zxid,
             },
         };
         let mut parts = 0;
@@ -296,7 +297,12 @@ impl Output<'_> {
 
     /// A digest always stands there: Apache's server reads the zxid where the digest would be
     /// otherwise. Zero stands for none, as in Apache's server.
-    fn trailer(&mut self, zxid: Zxid, digest: Option<TxnDigest>) -> Result<(), IoError> {
+    fn trailer(
+        &mut self,
+        zxid: Zxid,
+        digest: Option<TxnDigest>,
+        last_zxid: Option<Zxid>,
+    ) -> Result<(), IoError> {
         let (digest_zxid, digest) = match digest {
             Some(digest) => (zxid, digest),
             None => (
@@ -310,8 +316,10 @@ impl Output<'_> {
         self.buffer.put_long(digest_zxid.0);
         digest.encode(&mut self.buffer);
         self.seal()?;
-        self.buffer.put_long(zxid.0);
-        self.seal()?;
+        if let Some(last_zxid) = last_zxid {
+            self.buffer.put_long(last_zxid.0);
+            self.seal()?;
+        }
         self.write()
     }
 

@@ -110,13 +110,17 @@ pub(super) const KEYS: &[Key] = &[
         Some("false"),
         "Whether quorum and election ports listen on every interface.",
     ),
-    Key::ensemble(
-        "reconfigEnabled",
-        File,
-        Form::Bool,
-        Some("false"),
-        "Whether the membership can change while the ensemble runs.",
-    ),
+    Key {
+        set: Some(|c, v| c.reconfig_enabled = v.bool()),
+        ..Key::ensemble(
+            "reconfigEnabled",
+            File,
+            Form::Bool,
+            Some("false"),
+            "Whether the membership can change while the ensemble runs. A server that runs alone \
+             answers reconfig with UNIMPLEMENTED, or with RECONFIGDISABLED when this is `false`.",
+        )
+    },
     Key::ensemble(
         "localSessionsEnabled",
         File,
@@ -187,12 +191,15 @@ pub(super) const KEYS: &[Key] = &[
         Some("1000"),
         "Milliseconds of such a probe.",
     ),
-    Key::ensemble(
+    Key::honoured(
         "db.autocreate",
         Property,
         Form::Bool,
         Some("true"),
-        "Whether an empty server may vote without a file `initialize`.",
+        |c, v| c.storage.trusts_empty_database = v.bool(),
+        "Whether empty data directories are an empty database. With `false` that needs a file \
+         `initialize` in one of them, which is removed then; without it the server ends with exit \
+         code 3, where Apache ZooKeeper would serve an empty tree.",
     ),
     Key::ensemble(
         "snapshotSizeFactor",
