@@ -245,6 +245,19 @@ pub enum TruncateError {
     Unreadable(#[from] RecoverError),
 }
 
+/// Why a snapshot that a leader sent did not take the place of the history. The next start knows
+/// whether it did.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// The snapshot cannot be written.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The history cannot be replaced.
+    #[error(transparent)]
+    History(#[from] RecoverError),
+}
+
 fn ends_or(after: Option<Zxid>) -> String {
     after.map_or_else(|| "its end".to_owned(), |zxid| zxid.to_string())
 }

@@ -124,20 +124,22 @@ impl Intent {
         let fs = &*dirs.fs;
         let partial = dirs.snap_dir.join(names::partial(zxid));
         let installed = dirs.snap_dir.join(names::snapshot(zxid));
-        let is_partial = fs.exists(&partial).context(IoOp::Exists, &partial)?;
+        let is_renamed = !fs.exists(&partial).context(IoOp::Exists, &partial)?
+            && fs.exists(&installed).context(IoOp::Exists, &installed)?;
         let logs = names::list_logs(fs, &dirs.log_dir)?;
         let logs = self.after(dirs, logs, NO_LOG, &self.logs)?;
         let mut snapshots = names::list_snapshots(fs, &dirs.snap_dir)?;
-        if !is_partial {
+        if is_renamed {
             snapshots.retain(|snapshot| snapshot.path != installed);
         }
         let mut snapshots = self.after(dirs, snapshots, NO_LOG, &self.snapshots)?;
-        if is_partial {
+        if !is_renamed {
             fs.rename(&partial, &installed)
                 .context(IoOp::Rename, &partial)?;
-            dirs.sync_dir(&dirs.snap_dir)?;
             snapshots.retain(|snapshot| snapshot.path != installed);
         }
+        // Durable before anything goes, whoever renamed it.
+        dirs.sync_dir(&dirs.snap_dir)?;
         remove_all(dirs, &dirs.log_dir, &logs)?;
         remove_all(dirs, &dirs.snap_dir, &snapshots)?;
         Ok(())

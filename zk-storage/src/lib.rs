@@ -28,14 +28,14 @@ mod truncate;
 
 pub use epochs::{EpochFiles, Epochs};
 pub use error::{
-    EpochError, IoError, IoOp, LogError, OpenError, RecoverError, RestoreError, SnapshotError,
-    TruncateError,
+    EpochError, InstallError, IoError, IoOp, LogError, OpenError, RecoverError, RestoreError,
+    SnapshotError, TruncateError,
 };
 pub use fs::{DirEntry, File, FileSystem, OpenMode, RealFileSystem, SECTOR_BYTES, memory};
 pub use log::{LogWriter, TxnLogItem, TxnLogReader};
 pub use recover::{RecoveredFrom, RecoveryReport, Restore, SkippedSnapshot, TornTail};
 pub use snapshot::{
-    SnapshotFile, SnapshotPart, SnapshotReadError, SnapshotSource, SnapshotTrailer, Snapshots,
-    read_snapshot,
+    SnapshotFile, SnapshotInstall, SnapshotPart, SnapshotReadError, SnapshotSource,
+    SnapshotTrailer, Snapshots, read_snapshot, send_snapshot,
 };
 pub use storage::{Recovered, Storage, StorageConfig};

@@ -528,7 +528,7 @@ fn cut(dirs: &Directories, log: &DataFile, end: u64) -> Result<(), IoError> {
     file.sync_data().context(IoOp::Sync, path)
 }
 
-fn remove_partial_snapshots(dirs: &Directories) -> Result<(), IoError> {
+pub(crate) fn remove_partial_snapshots(dirs: &Directories) -> Result<(), IoError> {
     let entries = dirs
         .fs
         .list(&dirs.snap_dir)

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use zk_proto::Zxid;
 
 use crate::error::Context;
+use crate::log::mark::MarkFile;
 use crate::{
     EpochFiles, FileSystem, IoError, IoOp, LogError, LogWriter, OpenError, RecoverError,
-    RecoveryReport, Restore, Snapshots, TruncateError, intent, names, recover, truncate,
+    RecoveryReport, Restore, SnapshotInstall, Snapshots, TruncateError, intent, names, recover,
+    truncate,
 };
 
 /// Where and how to store. Names and defaults follow `zoo.cfg`.
@@ -136,6 +138,23 @@ impl Storage {
         truncate::truncate(&self.dirs, target)
     }
 
+    pub(crate) fn of(dirs: Arc<Directories>) -> Self {
+        Self { dirs }
+    }
+
+    /// Begins to take a snapshot of `zxid` from a leader (SNAP), into memory and onto the disk. The
+    /// history need not have been readable.
+    ///
+    /// # Errors
+    /// [`RecoverError`]; the history is as it was.
+    pub fn receive_snapshot(
+        self,
+        zxid: Zxid,
+        into: &mut impl Restore,
+    ) -> Result<SnapshotInstall, RecoverError> {
+        SnapshotInstall::begin(self.dirs, zxid, into)
+    }
+
     /// Reads the state back: the newest snapshot that is whole, then every transaction after it.
     /// Afterwards a torn tail and space allocated ahead are cut off the newest log, and what an
     /// interrupted snapshot or an interrupted first batch left is removed. A change of the history that
@@ -148,12 +167,18 @@ impl Storage {
     pub fn recover(self, into: &mut impl Restore) -> Result<Recovered, RecoverError> {
         intent::complete(&self.dirs)?;
         let (report, mark) = recover::recover(&self.dirs, into)?;
-        Ok(Recovered {
-            log: LogWriter::new(Arc::clone(&self.dirs), mark, report.last_zxid),
-            snapshots: Snapshots::new(Arc::clone(&self.dirs), &report),
-            epochs: EpochFiles::new(self.dirs, report.last_zxid),
+        Ok(Recovered::new(self.dirs, mark, report))
+    }
+}
+
+impl Recovered {
+    pub(crate) fn new(dirs: Arc<Directories>, mark: MarkFile, report: RecoveryReport) -> Self {
+        Self {
+            log: LogWriter::new(Arc::clone(&dirs), mark, report.last_zxid),
+            snapshots: Snapshots::new(Arc::clone(&dirs), &report),
+            epochs: EpochFiles::new(dirs, report.last_zxid),
             report,
-        })
+        }
     }
 }
 

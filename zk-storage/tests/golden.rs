@@ -1,6 +1,7 @@
 //! Data directories that Apache ZooKeeper 3.8.0 wrote are read whole.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "helpers of tests fail as tests do, and read files"
 )]
@@ -13,7 +14,8 @@ use bytes::Bytes;
 use zk_proto::{Acl, Record, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
 use zk_storage::memory::MemoryFileSystem;
 use zk_storage::{
-    Restore, RestoreError, SnapshotTrailer, Storage, StorageConfig, TxnLogItem, TxnLogReader,
+    Restore, RestoreError, SnapshotPart, SnapshotTrailer, Storage, StorageConfig, TxnLogItem,
+    TxnLogReader, read_snapshot,
 };
 
 fn directories() -> Vec<PathBuf> {
@@ -111,6 +113,63 @@ fn every_directory_of_apaches_server_is_recovered_up_to_its_last_transaction() {
         let again = storage.recover(&mut Counts::default()).unwrap().report;
         assert_eq!(again, report, "{name}");
     }
+}
+
+/// Where the first seal of a snapshot stands: a digest and its seal may follow.
+fn end_of_body(file: &[u8]) -> usize {
+    let mut ends = [46, 13]
+        .into_iter()
+        .filter_map(|tail| file.len().checked_sub(tail));
+    let is_sealed = |&end: &usize| {
+        let sum = u64::from(simd_adler32::adler32(&&file[..end]));
+        file[end..].starts_with(&sum.to_be_bytes())
+    };
+    ends.find(is_sealed).unwrap()
+}
+
+#[test]
+fn the_body_of_every_snapshot_of_apaches_server_is_taken_from_a_stream() {
+    let mut snapshots = 0;
+    for directory in directories() {
+        let disk = copy(&directory);
+        for path in disk.paths() {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if !name.starts_with("snapshot.") || name.ends_with(".gz") || name.ends_with(".snappy")
+            {
+                continue;
+            }
+            let file = disk.content(&path).unwrap();
+            let mut from_file = Counts::default();
+            read_snapshot(&disk, &path, |_, part| match part {
+                SnapshotPart::Session(session) => from_file.session(session),
+                SnapshotPart::Acl(id, acl) => from_file.acl(id, acl),
+                SnapshotPart::Node(node) => from_file.node(node),
+            })
+            .unwrap();
+
+            let learner = MemoryFileSystem::new();
+            let storage = Storage::open(Arc::new(learner), StorageConfig::new("/data")).unwrap();
+            let mut counts = Counts::default();
+            let mut install = storage.receive_snapshot(Zxid(1), &mut counts).unwrap();
+            let mut stream = file[16..end_of_body(&file)].to_vec();
+            stream.extend_from_slice(b"\0\0\0\x0aBenWasHere");
+            let mut rest = None;
+            for bytes in stream.chunks(1000) {
+                assert_eq!(rest, None);
+                rest = install
+                    .feed(Bytes::copy_from_slice(bytes), &mut counts)
+                    .unwrap();
+            }
+            assert_eq!(rest, Some(Bytes::new()), "{}", path.display());
+            install.finish(None).unwrap();
+            assert_eq!(
+                (counts.sessions, counts.acls, counts.nodes),
+                (from_file.sessions, from_file.acls, from_file.nodes)
+            );
+            snapshots += 1;
+        }
+    }
+    assert!(snapshots >= 5, "{snapshots}");
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Snapshots: files named `snapshot.HEX` after the newest transaction in them.
 
+mod body;
+mod install;
 mod reader;
+mod send;
 mod writer;
 
+pub use install::SnapshotInstall;
 pub(crate) use reader::looks_finished;
 pub use reader::{SnapshotPart, SnapshotReadError, read_snapshot};
+pub use send::send_snapshot;
 pub use writer::{SnapshotFile, SnapshotSource, Snapshots};
 
 use zk_proto::{TxnDigest, Zxid};

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use zk_proto::{
-    Acl, DecodeError, Reader, Record, SnapshotHeader, SnapshotNode, SnapshotSession, StatPersisted,
-    TxnDigest, Zxid,
+    Acl, DecodeError, Reader, Record, SnapshotHeader, SnapshotNode, SnapshotSession, TxnDigest,
+    Zxid,
 };
 
+use super::body::{BodyDecoder, Progress};
 use super::{DIGEST_BYTES, END_PATH, SEAL_BYTES, SnapshotTrailer, ZXID_BYTES};
 use crate::compression::Compression;
 use crate::error::Context;
@@ -17,9 +18,6 @@ use crate::{FileSystem, IoError, IoOp, OpenMode, RestoreError};
 const ENDING: [u8; 5] = [0, 0, 0, 1, b'/'];
 /// The shortest file that is looked at, as in Apache's server (`SnapStream`, 3.9.5).
 const FILE_BYTES_MIN: u64 = 10;
-
-/// Int perms and two empty strings.
-const ACL_BYTES_MIN: usize = 12;
 
 /// What stands in a snapshot, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +30,7 @@ pub enum SnapshotPart<'a> {
     Node(SnapshotNode<'a>),
 }
 
-/// Why a file is no whole snapshot.
+/// Why a file, or what a leader sent, is no whole snapshot.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotReadError {
@@ -105,71 +103,18 @@ struct Parser<V> {
 impl<V: FnMut(u64, SnapshotPart<'_>) -> Result<(), RestoreError>> Parser<V> {
     fn body(&mut self) -> Result<(), SnapshotReadError> {
         self.value(SnapshotHeader::decode)?;
-        for _ in 0..self.value(|reader| reader.i32())? {
-            let offset = self.stream.offset();
-            let session = self.value(SnapshotSession::decode)?;
-            self.show(offset, SnapshotPart::Session(session))?;
-        }
-        for _ in 0..self.value(|reader| reader.i32())? {
-            let offset = self.stream.offset();
-            let (id, acl) = self.value(|reader| {
-                let id = reader.i64()?;
-                let acl = reader.vec(ACL_BYTES_MIN, Acl::decode)?;
-                Ok((id, acl))
-            })?;
-            self.show(offset, SnapshotPart::Acl(id, acl))?;
-        }
-        self.nodes()?;
-        self.seal()
-    }
-
-    /// The nodes, window by window: one value at a time would touch the window's reference count
-    /// for every node.
-    fn nodes(&mut self) -> Result<(), SnapshotReadError> {
+        let mut decoder = BodyDecoder::new();
         loop {
             let window = self.stream.window().clone();
-            let start = self.stream.offset();
-            let mut reader = Reader::new(&window);
-            let (consumed, error) = loop {
-                let consumed = reader.position();
-                let offset = start + consumed as u64;
-                match SnapshotNode::decode(&mut reader) {
-                    Ok(Some(node)) => self.show(offset, SnapshotPart::Node(node))?,
-                    Ok(None) => {
-                        self.stream.advance(reader.position());
-                        return Ok(());
-                    }
-                    Err(error) => break (consumed, error),
-                }
-            };
-            self.stream.advance(consumed);
+            let offset = self.stream.offset();
+            let (consumed, progress) = decoder.decode(&window, offset, &mut self.visit)?;
             drop(window);
-            match error {
-                DecodeError::Truncated { needed, left, .. } => self.more(needed, left, &error)?,
-                DecodeError::BadString => self.node_of_java()?,
-                error => return Err(self.invalid(&error)),
+            self.stream.advance(consumed);
+            match progress {
+                Progress::Done => return self.seal(),
+                Progress::Needs(needed, error) => self.fill(needed, &error)?,
             }
         }
-    }
-
-    /// A node whose path holds characters as Java's surrogate pairs: rare, so copied.
-    fn node_of_java(&mut self) -> Result<(), SnapshotReadError> {
-        let offset = self.stream.offset();
-        let (path, data, acl, stat) = self.value(|reader| {
-            Ok((
-                reader.string()?,
-                reader.buffer()?,
-                reader.i64()?,
-                StatPersisted::decode(reader)?,
-            ))
-        })?;
-        let node = SnapshotNode {
-            path: &path,
-            data: data.as_deref(),
-            acl,
-            stat,
-        };
-        self.show(offset, SnapshotPart::Node(node))
     }
 
     /// What follows the body is known by its length: a digest, a zxid, both or nothing.
@@ -227,31 +172,21 @@ impl<V: FnMut(u64, SnapshotPart<'_>) -> Result<(), RestoreError>> Parser<V> {
                     return Ok(value);
                 }
                 Err(error @ DecodeError::Truncated { needed, left, .. }) => {
-                    self.more(needed, left, &error)?;
+                    let missing = needed.saturating_sub(left).max(1);
+                    let window = self.stream.window().len();
+                    self.fill(window.saturating_add(missing), &error)?;
                 }
                 Err(error) => return Err(self.invalid(&error)),
             }
         }
     }
 
-    /// Lengthens the window for a field that needs more bytes than the window has left.
-    fn more(
-        &mut self,
-        needed: usize,
-        left: usize,
-        error: &DecodeError,
-    ) -> Result<(), SnapshotReadError> {
-        let missing = needed.saturating_sub(left);
-        let window = self.stream.window().len();
-        let needed = window.saturating_add(missing.max(1));
+    /// Lengthens the window, or says what the file ends in.
+    fn fill(&mut self, needed: usize, error: &DecodeError) -> Result<(), SnapshotReadError> {
         if needed as u64 > self.stream.left() || !self.stream.fill(needed)? {
             return Err(self.invalid(error));
         }
         Ok(())
-    }
-
-    fn show(&mut self, offset: u64, part: SnapshotPart<'_>) -> Result<(), SnapshotReadError> {
-        (self.visit)(offset, part).map_err(|source| SnapshotReadError::Refused { offset, source })
     }
 
     fn invalid(&self, what: &dyn std::fmt::Display) -> SnapshotReadError {

@@ -9,13 +9,15 @@ use zk_proto::{
     Acl, Record, SnapshotHeader, SnapshotNode, SnapshotSession, TxnDigest, Writer, Zxid,
 };
 
-use super::{END_PATH, SnapshotReadError, SnapshotTrailer, looks_finished};
+use super::{END_PATH, SnapshotReadError, SnapshotTrailer, body, looks_finished};
 use crate::error::Context;
 use crate::names::DataFile;
 use crate::recover::{RecoveredFrom, RecoveryReport};
 use crate::storage::Directories;
 use crate::stream::{SUM_OF_NOTHING, extend_sum};
-use crate::{File, IoError, IoOp, OpenMode, SnapshotError, names, read_snapshot};
+use crate::{
+    File, FileSystem, IoError, IoOp, OpenMode, SnapshotError, atomic, names, read_snapshot,
+};
 
 /// Bytes that are encoded before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -115,54 +117,16 @@ impl Snapshots {
         digest: Option<TxnDigest>,
     ) -> Result<u64, SnapshotError> {
         let fs = &*self.dirs.fs;
-        if fs.exists(path).context(IoOp::Exists, path)? {
-            self.dirs.remove(path)?;
-        }
-        let file = fs
-            .open(path, OpenMode::CreateNew)
-            .context(IoOp::Create, path)?;
-        let mut output = Output {
-            path,
-            file: &*file,
-            buffer: Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4),
-            written: 0,
-            synced: 0,
-            sum: SUM_OF_NOTHING,
+        let mut output = Output::create(fs, path)?;
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4);
+        let mut spill = |buffer: &mut Vec<u8>| {
+            let result = output.put(buffer);
+            buffer.clear();
+            result
         };
-        let parts = output.body(source)?;
-        let last_zxid = self.dirs.config.snapshot_last_zxid.then_some(zxid);
-        output.trailer(zxid, digest, last_zxid)?;
-        file.sync_data().context(IoOp::Sync, path)?;
-
-        let written = Written {
-            parts,
-            trailer: SnapshotTrailer {
-                digest: digest
-                    .filter(|_| zxid != Zxid::ZERO)
-                    .map(|digest| (zxid, digest)),
-                last_zxid,
-            },
-        };
-        let mut parts = 0;
-        let trailer = read_snapshot(fs, path, |_, _| {
-            parts += 1;
-            Ok(())
-        });
-        let what = match trailer {
-            Ok(trailer) => {
-                let read = Written { parts, trailer };
-                if read == written {
-                    return Ok(output.written);
-                }
-                format!("{read:?}, expected {written:?}")
-            }
-            Err(SnapshotReadError::Io(error)) => return Err(error.into()),
-            Err(error) => error.to_string(),
-        };
-        Err(SnapshotError::NotAsWritten {
-            path: path.to_owned(),
-            what,
-        })
+        let parts = body::encode(source, &mut buffer, BUFFER_BYTES, &mut spill)?;
+        spill(&mut buffer)?;
+        output.finish(&self.dirs, parts, zxid, digest)
     }
 
     /// Removes all snapshots but the newest `retain` valid ones, and all logs that none of those
@@ -253,99 +217,112 @@ struct Written {
     trailer: SnapshotTrailer,
 }
 
-struct Output<'a> {
-    path: &'a Path,
-    file: &'a dyn File,
-    buffer: Vec<u8>,
+/// A snapshot file that is being written.
+#[derive(Debug)]
+pub(super) struct Output {
+    path: PathBuf,
+    file: Box<dyn File>,
     written: u64,
     synced: u64,
     /// Adler-32 of all that was written.
     sum: u32,
 }
 
-impl Output<'_> {
-    /// Returns the number of parts.
-    fn body(&mut self, source: &dyn SnapshotSource) -> Result<u64, IoError> {
-        SnapshotHeader::default().encode(&mut self.buffer);
-        let sessions = source.sessions();
-        self.buffer.put_records(&sessions);
-        let acls = source.acls();
-        self.buffer.put_length(acls.len());
-        for (id, acl) in &acls {
-            self.buffer.put_long(*id);
-            self.buffer.put_records(acl);
-        }
-        let mut parts = (sessions.len() + acls.len()) as u64;
-        let mut result = Ok(());
-        source.nodes(&mut |node| {
-            node.encode(&mut self.buffer);
-            parts += 1;
-            if self.buffer.len() >= BUFFER_BYTES {
-                result = self.spill();
-            }
-            if result.is_ok() {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        });
-        result?;
-        self.buffer.put_string(END_PATH);
-        self.seal()?;
-        Ok(parts)
-    }
-
-    /// A digest always stands there: Apache's server reads the zxid where the digest would be
-    /// otherwise. Zero stands for none, as in Apache's server.
-    fn trailer(
-        &mut self,
-        zxid: Zxid,
-        digest: Option<TxnDigest>,
-        last_zxid: Option<Zxid>,
-    ) -> Result<(), IoError> {
-        let (digest_zxid, digest) = match digest {
-            Some(digest) => (zxid, digest),
-            None => (
-                Zxid::ZERO,
-                TxnDigest {
-                    version: TxnDigest::VERSION,
-                    tree_digest: 0,
-                },
-            ),
+impl Output {
+    /// Makes the file, in the place of one that an earlier attempt left, and writes the header.
+    pub(super) fn create(fs: &dyn FileSystem, path: &Path) -> Result<Self, IoError> {
+        atomic::remove_if_there(fs, path)?;
+        let file = fs
+            .open(path, OpenMode::CreateNew)
+            .context(IoOp::Create, path)?;
+        let mut output = Self {
+            path: path.to_owned(),
+            file,
+            written: 0,
+            synced: 0,
+            sum: SUM_OF_NOTHING,
         };
-        self.buffer.put_long(digest_zxid.0);
-        digest.encode(&mut self.buffer);
-        self.seal()?;
-        if let Some(last_zxid) = last_zxid {
-            self.buffer.put_long(last_zxid.0);
-            self.seal()?;
-        }
-        self.write()
+        output.put(&SnapshotHeader::default().to_bytes())?;
+        Ok(output)
     }
 
-    fn seal(&mut self) -> Result<(), IoError> {
-        self.write()?;
-        self.buffer.put_long(i64::from(self.sum));
-        self.buffer.put_string(END_PATH);
-        Ok(())
-    }
-
-    fn spill(&mut self) -> Result<(), IoError> {
-        self.write()?;
+    /// Writes a piece of the body.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), IoError> {
+        self.sum = extend_sum(self.sum, bytes);
+        self.file
+            .write_all_at(bytes, self.written)
+            .context(IoOp::Write, &self.path)?;
+        self.written += bytes.len() as u64;
         if self.written - self.synced >= SYNC_BYTES {
-            self.file.sync_data().context(IoOp::Sync, self.path)?;
+            self.file.sync_data().context(IoOp::Sync, &self.path)?;
             self.synced = self.written;
         }
         Ok(())
     }
 
-    fn write(&mut self) -> Result<(), IoError> {
-        self.sum = extend_sum(self.sum, &self.buffer);
-        self.file
-            .write_all_at(&self.buffer, self.written)
-            .context(IoOp::Write, self.path)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
+    /// Seals the body, syncs the file, and reads it back. Returns its length.
+    ///
+    /// A digest always stands there: Apache's server reads the zxid where the digest would be
+    /// otherwise. Zero stands for none, as in Apache's server.
+    pub(super) fn finish(
+        mut self,
+        dirs: &Directories,
+        parts: u64,
+        zxid: Zxid,
+        digest: Option<TxnDigest>,
+    ) -> Result<u64, SnapshotError> {
+        let none = TxnDigest {
+            version: TxnDigest::VERSION,
+            tree_digest: 0,
+        };
+        let last_zxid = dirs.config.snapshot_last_zxid.then_some(zxid);
+        let mut tail = Vec::new();
+        self.seal(&mut tail);
+        tail.put_long(digest.map_or(Zxid::ZERO, |_| zxid).0);
+        digest.unwrap_or(none).encode(&mut tail);
+        self.seal(&mut tail);
+        if let Some(last_zxid) = last_zxid {
+            tail.put_long(last_zxid.0);
+            self.seal(&mut tail);
+        }
+        self.put(&tail)?;
+        self.file.sync_data().context(IoOp::Sync, &self.path)?;
+        let trailer = SnapshotTrailer {
+            digest: digest
+                .filter(|_| zxid != Zxid::ZERO)
+                .map(|digest| (zxid, digest)),
+            last_zxid,
+        };
+        self.read_back(&*dirs.fs, &Written { parts, trailer })?;
+        Ok(self.written)
+    }
+
+    /// A seal is of all that was written, and of the tail before it.
+    fn seal(&self, tail: &mut Vec<u8>) {
+        tail.put_long(i64::from(extend_sum(self.sum, tail)));
+        tail.put_string(END_PATH);
+    }
+
+    fn read_back(&self, fs: &dyn FileSystem, written: &Written) -> Result<(), SnapshotError> {
+        let mut parts = 0;
+        let trailer = read_snapshot(fs, &self.path, |_, _| {
+            parts += 1;
+            Ok(())
+        });
+        let what = match trailer {
+            Ok(trailer) => {
+                let read = Written { parts, trailer };
+                if read == *written {
+                    return Ok(());
+                }
+                format!("{read:?}, expected {written:?}")
+            }
+            Err(SnapshotReadError::Io(error)) => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        Err(SnapshotError::NotAsWritten {
+            path: self.path.clone(),
+            what,
+        })
     }
 }
