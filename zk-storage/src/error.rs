@@ -167,6 +167,17 @@ pub enum RecoverError {
         /// The file that recorded it.
         path: PathBuf,
     },
+    /// A snapshot cannot be read, and the logs end before it.
+    #[error(
+        "snapshot {} cannot be read, and the logs end at {last}, before it: restore the snapshot, or remove it to accept the loss",
+        path.display()
+    )]
+    LostSnapshot {
+        /// The snapshot.
+        path: PathBuf,
+        /// The newest transaction found.
+        last: Zxid,
+    },
     /// A transaction's bytes are whole, but are none that is known.
     #[error("txn log {}, offset {offset}: {source}", path.display())]
     Undecodable {
@@ -256,6 +267,46 @@ pub enum InstallError {
     /// The history cannot be replaced.
     #[error(transparent)]
     History(#[from] RecoverError),
+}
+
+/// Why the transactions on disk do not lead from one to another.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The logs begin later.
+    #[error("the logs do not reach back to {from}")]
+    TooOld {
+        /// The transaction asked for.
+        from: Zxid,
+        /// The oldest log's first one.
+        oldest: Option<Zxid>,
+    },
+    /// Transactions between two others are in no log, or may be missing there.
+    #[error("transactions after {after} are missing: {next} is the next")]
+    Hole {
+        /// The last one before the hole.
+        after: Zxid,
+        /// The next one known.
+        next: Zxid,
+    },
+    /// A log was purged before it was read.
+    #[error("{} was purged", path.display())]
+    Purged {
+        /// The log.
+        path: PathBuf,
+    },
+    /// The history was cut or replaced meanwhile.
+    #[error("the history was cut or replaced")]
+    Replaced,
+    /// A log cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] RecoverError),
+}
+
+impl From<IoError> for HistoryError {
+    fn from(error: IoError) -> Self {
+        Self::Unreadable(error.into())
+    }
 }
 
 fn ends_or(after: Option<Zxid>) -> String {

@@ -77,6 +77,7 @@ impl Intent {
     ///
     /// After an error the history is the one before or the one intended, which the next start knows.
     pub(crate) fn carry_out(&self, dirs: &Directories) -> Result<(), RecoverError> {
+        dirs.begin_another_history();
         atomic::replace(&*dirs.fs, &dirs.snap_dir, names::INTENT, &self.encode())?;
         self.finish(dirs)
     }

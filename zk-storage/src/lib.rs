@@ -9,6 +9,11 @@
 //! newest valid snapshot and the logs from there, and only then gives out the [`LogWriter`] and the
 //! [`Snapshots`], so that nothing is appended to a history that was not read.
 //!
+//! A member of an ensemble also keeps its promises ([`Epochs`]), sends other servers what they lack
+//! ([`History`], [`send_snapshot`]), and has its own history cut ([`Storage::truncate`]) or replaced
+//! ([`Storage::receive_snapshot`]): it gives the handles back first ([`Storage::from_handles`]), so that
+//! nobody writes to a history that is changed.
+//!
 //! Everything goes through one small [`FileSystem`], which is the machine's
 //! ([`RealFileSystem`]) or a model of one that loses power ([`memory::MemoryFileSystem`]).
 
@@ -17,6 +22,7 @@ mod compression;
 mod epochs;
 mod error;
 mod fs;
+mod history;
 mod intent;
 mod log;
 mod names;
@@ -28,10 +34,11 @@ mod truncate;
 
 pub use epochs::{EpochFiles, Epochs};
 pub use error::{
-    EpochError, InstallError, IoError, IoOp, LogError, OpenError, RecoverError, RestoreError,
-    SnapshotError, TruncateError,
+    EpochError, HistoryError, InstallError, IoError, IoOp, LogError, OpenError, RecoverError,
+    RestoreError, SnapshotError, TruncateError,
 };
 pub use fs::{DirEntry, File, FileSystem, OpenMode, RealFileSystem, SECTOR_BYTES, memory};
+pub use history::{History, HistorySize, TxnsAfter};
 pub use log::{LogWriter, TxnLogItem, TxnLogReader};
 pub use recover::{RecoveredFrom, RecoveryReport, Restore, SkippedSnapshot, TornTail};
 pub use snapshot::{

@@ -5,14 +5,14 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use zk_proto::Zxid;
 
 use crate::error::Context;
 use crate::log::mark::MarkFile;
 use crate::{
-    EpochFiles, FileSystem, IoError, IoOp, LogError, LogWriter, OpenError, RecoverError,
+    EpochFiles, FileSystem, History, IoError, IoOp, LogError, LogWriter, OpenError, RecoverError,
     RecoveryReport, Restore, SnapshotInstall, Snapshots, TruncateError, intent, names, recover,
     truncate,
 };
@@ -78,6 +78,8 @@ pub struct Recovered {
     pub snapshots: Snapshots,
     /// What a member of an ensemble promised.
     pub epochs: EpochFiles,
+    /// Reads transactions for other servers.
+    pub history: History,
 }
 
 impl Storage {
@@ -101,6 +103,7 @@ impl Storage {
                 snap_dir,
                 log_dir,
                 has_snapshot: AtomicBool::new(false),
+                history: AtomicU64::new(0),
                 _locks: locks,
             }),
         })
@@ -176,7 +179,8 @@ impl Recovered {
         Self {
             log: LogWriter::new(Arc::clone(&dirs), mark, report.last_zxid),
             snapshots: Snapshots::new(Arc::clone(&dirs), &report),
-            epochs: EpochFiles::new(dirs, report.last_zxid),
+            epochs: EpochFiles::new(Arc::clone(&dirs), report.last_zxid),
+            history: History::new(dirs),
             report,
         }
     }
@@ -227,6 +231,8 @@ pub(crate) struct Directories {
     pub(crate) snap_dir: PathBuf,
     pub(crate) log_dir: PathBuf,
     has_snapshot: AtomicBool,
+    /// Counts how often the history was cut or replaced.
+    history: AtomicU64,
     _locks: Vec<Box<dyn Any + Send + Sync>>,
 }
 
@@ -238,6 +244,15 @@ impl Directories {
 
     pub(crate) fn snapshot_exists(&self) {
         self.has_snapshot.store(true, Ordering::Release);
+    }
+
+    /// Which history the directories hold: one that was cut or replaced is another.
+    pub(crate) fn history(&self) -> u64 {
+        self.history.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn begin_another_history(&self) {
+        self.history.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn remove(&self, path: &Path) -> Result<(), IoError> {

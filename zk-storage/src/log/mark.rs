@@ -72,15 +72,7 @@ impl MarkFile {
             return Ok((Self::new(path, file, 0), None));
         }
         let file = fs.open(&path, OpenMode::Write).context(IoOp::Open, &path)?;
-        let mut newest = None;
-        let mut is_written = false;
-        for slot in 0..SLOTS {
-            let mut bytes = [0; SECTOR_BYTES];
-            file.read_at(&mut bytes, slot * SECTOR_BYTES as u64)
-                .context(IoOp::Read, &path)?;
-            newest = newest.max(decode(&bytes));
-            is_written |= bytes.iter().any(|&byte| byte != 0);
-        }
+        let (newest, is_written) = read_slots(&*file, &path)?;
         if newest.is_none() && is_written {
             tracing::warn!(
                 "{} is unreadable: a torn tail of the log and damage are told apart by shape alone",
@@ -88,7 +80,6 @@ impl MarkFile {
             );
         }
         let (sequence, mark) = newest.unzip();
-        let mark = mark.map(|(log, offset, zxid)| Mark { log, offset, zxid });
         Ok((Self::new(path, file, sequence.unwrap_or(0)), mark))
     }
 
@@ -125,6 +116,36 @@ impl MarkFile {
     }
 }
 
+/// Reads the mark, which may be written meanwhile.
+pub(crate) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Mark>, IoError> {
+    let path = dir.join(names::MARK);
+    if !fs.exists(&path).context(IoOp::Exists, &path)? {
+        return Ok(None);
+    }
+    let file = fs.open(&path, OpenMode::Read).context(IoOp::Open, &path)?;
+    let (newest, _) = read_slots(&*file, &path)?;
+    Ok(newest.map(|(_, mark)| mark))
+}
+
+type Newest = Option<(u64, Mark)>;
+
+/// The newest slot that is whole, with its sequence, and whether any slot was written to.
+fn read_slots(file: &dyn File, path: &Path) -> Result<(Newest, bool), IoError> {
+    let mut newest: Newest = None;
+    let mut is_written = false;
+    for slot in 0..SLOTS {
+        let mut bytes = [0; SECTOR_BYTES];
+        file.read_at(&mut bytes, slot * SECTOR_BYTES as u64)
+            .context(IoOp::Read, path)?;
+        newest = newest
+            .into_iter()
+            .chain(decode(&bytes))
+            .max_by_key(|(sequence, _)| *sequence);
+        is_written |= bytes.iter().any(|&byte| byte != 0);
+    }
+    Ok((newest, is_written))
+}
+
 #[expect(
     clippy::cast_possible_wrap,
     reason = "a file's length is below i64::MAX, and a sequence does not get there"
@@ -143,8 +164,8 @@ fn encode(sequence: u64, mark: Mark) -> Vec<u8> {
     slot
 }
 
-/// A slot's sequence, and the mark in an order that compares.
-fn decode(slot: &[u8]) -> Option<(u64, (Zxid, u64, Zxid))> {
+/// A slot's sequence and mark.
+fn decode(slot: &[u8]) -> Newest {
     let sum = extend_sum(SUM_OF_NOTHING, slot.get(..SUMMED_BYTES)?);
     let slot = Bytes::copy_from_slice(slot);
     let mut reader = Reader::new(&slot);
@@ -155,7 +176,7 @@ fn decode(slot: &[u8]) -> Option<(u64, (Zxid, u64, Zxid))> {
     let log = Zxid(reader.i64().ok()?);
     let offset = u64::try_from(reader.i64().ok()?).ok()?;
     let zxid = Zxid(reader.i64().ok()?);
-    (reader.i64().ok()? == i64::from(sum)).then_some((sequence, (log, offset, zxid)))
+    (reader.i64().ok()? == i64::from(sum)).then_some((sequence, Mark { log, offset, zxid }))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ fn a_directory_belongs_to_one_process() {
         log,
         snapshots,
         epochs,
+        history,
         ..
     } = server.recovered;
     drop(log);
@@ -29,6 +30,8 @@ fn a_directory_belongs_to_one_process() {
     drop(snapshots);
     assert!(Server::start_with(&disk, config()).is_err());
     drop(epochs);
+    assert!(Server::start_with(&disk, config()).is_err());
+    drop(history);
     assert!(Server::start_with(&disk, config()).is_ok());
 }
 
@@ -188,7 +191,13 @@ fn the_machines_file_system_keeps_a_history() {
     server.batch(1, 10).unwrap();
     server.recovered.log.close().unwrap();
     assert!(server.recovered.snapshots.sizes().unwrap().0 > 1_200_000);
-    drop((server.recovered.snapshots, server.recovered.epochs));
+    let zk_storage::Recovered {
+        snapshots,
+        epochs,
+        history,
+        ..
+    } = server.recovered;
+    drop((snapshots, epochs, history));
     let server = open();
     assert_eq!(server.state.history(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(server.state.txns, [6]);

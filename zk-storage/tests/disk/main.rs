@@ -11,6 +11,7 @@ mod damage;
 mod directories;
 mod epochs;
 mod failure;
+mod history;
 mod install;
 mod purge;
 mod restart;
