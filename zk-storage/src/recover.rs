@@ -18,6 +18,10 @@
 //! judged likewise and removed. Nothing is skipped within a log in order to read on behind it: bytes
 //! that look like an entry there may be a client's data.
 //!
+//! A snapshot that was finished once and cannot be read, so that an older one is used, tells all the
+//! same how far the history reached: the logs have to go there without a hole. Otherwise a log that ends
+//! before it, or one of a newer epoch after it, would silently take its place.
+//!
 //! Files are changed only after everything was read and accepted.
 
 use std::path::PathBuf;
@@ -28,6 +32,7 @@ use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
 use crate::error::Context;
 use crate::log::mark::{Mark, MarkFile};
 use crate::log::scan::{Entry, Found, LogScanner, Unreadable};
+use crate::log::walk::Contiguity;
 use crate::log::{BATCH_BYTES_MAX, decode_record, follows};
 use crate::names::DataFile;
 use crate::snapshot::{SnapshotReadError, looks_finished, read_snapshot};
@@ -143,7 +148,12 @@ pub(crate) fn recover(
     let fs = &*dirs.fs;
     let snapshots = names::list_snapshots(fs, &dirs.snap_dir)?;
     let mut logs = names::list_logs(fs, &dirs.log_dir)?;
-    let (from, base, skipped) = restore_snapshot(dirs, snapshots, &logs, into)?;
+    let Base {
+        from,
+        zxid: base,
+        skipped,
+        reached,
+    } = restore_snapshot(dirs, snapshots, &logs, into)?;
     let (mark_file, mark) = MarkFile::open(fs, &dirs.log_dir)?;
     // What the snapshot holds needs no log.
     let mark = mark.filter(|mark| mark.zxid > base);
@@ -151,7 +161,7 @@ pub(crate) fn recover(
     let mut replay = Replay {
         into,
         base,
-        last: base,
+        history: Contiguity::new(base, reached.iter().map(|file| file.zxid).collect()),
         txns: 0,
     };
     // Without a snapshot every log is needed.
@@ -162,10 +172,10 @@ pub(crate) fn recover(
     for (index, log) in logs.iter().enumerate() {
         end = Some(read_log(dirs, log, logs.get(index + 1), mark, &mut replay)?);
     }
-    let (last, txns) = (replay.last, replay.txns);
+    let (last, txns) = (replay.history.last(), replay.txns);
     if let Some(log) = &unfinished
         && log.first > last
-        && !follows(last, log.first)
+        && !replay.history.accept(log.first)
     {
         return Err(RecoverError::Gap {
             after: last,
@@ -181,6 +191,13 @@ pub(crate) fn recover(
             flushed: mark.zxid,
             last,
             path: mark_file.path().to_owned(),
+        });
+    }
+
+    if let Some(snapshot) = reached.into_iter().find(|snapshot| snapshot.zxid > last) {
+        return Err(RecoverError::LostSnapshot {
+            path: snapshot.path,
+            last,
         });
     }
 
@@ -206,7 +223,14 @@ pub(crate) fn recover(
     Ok((report, mark_file))
 }
 
-type Base = (RecoveredFrom, Zxid, Vec<SkippedSnapshot>);
+/// What the logs are read on top of.
+struct Base {
+    from: RecoveredFrom,
+    zxid: Zxid,
+    skipped: Vec<SkippedSnapshot>,
+    /// Those that were skipped and had once been finished: the history reached them.
+    reached: Vec<DataFile>,
+}
 
 fn restore_snapshot(
     dirs: &Directories,
@@ -214,22 +238,32 @@ fn restore_snapshot(
     logs: &[DataFile],
     into: &mut impl Restore,
 ) -> Result<Base, RecoverError> {
-    let mut skipped: Vec<SkippedSnapshot> = Vec::new();
+    let (mut skipped, mut reached) = (Vec::new(), Vec::new());
     for snapshot in snapshots.into_iter().rev().take(SNAPSHOTS_TRIED_MAX) {
         into.begin();
-        match try_snapshot(dirs, &snapshot, into) {
-            Ok(()) => {
-                let from = RecoveredFrom::Snapshot {
-                    path: snapshot.path,
-                    zxid: snapshot.zxid,
-                    bytes: snapshot.bytes,
-                };
-                return Ok((from, snapshot.zxid, skipped));
+        let result = match looks_finished(&*dirs.fs, &snapshot.path, snapshot.bytes) {
+            Ok(false) => Err("the file was not written to its end".to_owned()),
+            Ok(true) => {
+                let result = try_snapshot(dirs, &snapshot, into);
+                if result.is_err() {
+                    reached.push(snapshot.clone());
+                }
+                result.map_err(|error| error.to_string())
             }
-            Err(error) => skipped.push(SkippedSnapshot {
-                path: snapshot.path,
-                reason: error.to_string(),
-            }),
+            Err(error) => Err(error.to_string()),
+        };
+        let path = snapshot.path;
+        match result {
+            Ok(()) => {
+                let (zxid, bytes) = (snapshot.zxid, snapshot.bytes);
+                return Ok(Base {
+                    from: RecoveredFrom::Snapshot { path, zxid, bytes },
+                    zxid,
+                    skipped,
+                    reached,
+                });
+            }
+            Err(reason) => skipped.push(SkippedSnapshot { path, reason }),
         }
     }
     if let Some(newest) = skipped.into_iter().next() {
@@ -239,14 +273,22 @@ fn restore_snapshot(
         });
     }
     into.begin();
-    match logs.first() {
-        Some(log) if !dirs.config.snapshot_trust_empty => Err(RecoverError::NoSnapshot {
-            log: log.path.clone(),
-        }),
-        Some(_) => Ok((RecoveredFrom::Empty, Zxid::ZERO, Vec::new())),
-        None if dirs.config.db_autocreate => Ok((RecoveredFrom::Empty, Zxid::ZERO, Vec::new())),
-        None => Ok((RecoveredFrom::Unexpected, Zxid::ZERO, Vec::new())),
-    }
+    let from = match logs.first() {
+        Some(log) if !dirs.config.snapshot_trust_empty => {
+            return Err(RecoverError::NoSnapshot {
+                log: log.path.clone(),
+            });
+        }
+        Some(_) => RecoveredFrom::Empty,
+        None if dirs.config.db_autocreate => RecoveredFrom::Empty,
+        None => RecoveredFrom::Unexpected,
+    };
+    Ok(Base {
+        from,
+        zxid: Zxid::ZERO,
+        skipped: Vec::new(),
+        reached,
+    })
 }
 
 fn try_snapshot(
@@ -258,9 +300,6 @@ fn try_snapshot(
         offset: snapshot.bytes,
         what,
     };
-    if !looks_finished(&*dirs.fs, &snapshot.path, snapshot.bytes)? {
-        return Err(invalid("the file was not written to its end".to_owned()));
-    }
     let trailer = read_snapshot(&*dirs.fs, &snapshot.path, |_, part| match part {
         SnapshotPart::Session(session) => into.session(session),
         SnapshotPart::Acl(id, acl) => into.acl(id, acl),
@@ -472,8 +511,8 @@ struct Replay<'a, R> {
     into: &'a mut R,
     /// The snapshot's transaction: those up to it are in it.
     base: Zxid,
-    /// The newest transaction applied.
-    last: Zxid,
+    /// Up to the newest transaction applied.
+    history: Contiguity,
     txns: u64,
 }
 
@@ -485,9 +524,9 @@ impl<R: Restore> Replay<'_, R> {
         }
         let record = self.decode(log, entry.offset, &entry.body)?;
         let zxid = record.header.zxid;
-        if !follows(self.last, zxid) {
+        if !self.history.accept(zxid) {
             return Err(RecoverError::Gap {
-                after: self.last,
+                after: self.history.last(),
                 next: zxid,
                 path: log.path.clone(),
             });
@@ -500,7 +539,6 @@ impl<R: Restore> Replay<'_, R> {
                 zxid,
                 source,
             })?;
-        self.last = zxid;
         self.txns += 1;
         Ok(zxid)
     }

@@ -217,6 +217,39 @@ fn a_damaged_snapshot_is_left_for_an_older_one() {
 }
 
 #[test]
+fn a_damaged_snapshot_beyond_the_logs_is_refused() {
+    let disk = disk();
+    // As on a learner of Apache's server that was sent the newest snapshot, over a hole in its logs.
+    disk.lose(&path("log.6"));
+    disk.lose(&path("flushed"));
+    let mut sent = disk.content(&path("snapshot.5")).unwrap();
+    sent[30] ^= 1;
+    disk.place(&path("snapshot.9"), &sent);
+    match start(&disk, "").unwrap_err() {
+        RecoverError::LostSnapshot { path: by, last } => {
+            assert_eq!((by, last), (path("snapshot.9"), Zxid(5)));
+        }
+        error => panic!("{error}"),
+    }
+    // Nor is it passed over by a log of a newer epoch.
+    let epoch = 1 << 32;
+    disk.place(&path("log.100000001"), &log(&[(epoch + 1, 1)], 0));
+    match start(&disk, "").unwrap_err() {
+        RecoverError::Gap { after, next, .. } => {
+            assert_eq!((after, next), (Zxid(5), Zxid(epoch + 1)));
+        }
+        error => panic!("{error}"),
+    }
+    disk.place(&path("log.100000001"), &log(&[], 0));
+    let error = start(&disk, "").unwrap_err();
+    assert!(matches!(error, RecoverError::Gap { .. }), "{error}");
+    // One that a crash kept from being finished says nothing.
+    disk.place(&path("snapshot.9"), &sent[..sent.len() - 1]);
+    disk.lose(&path("log.100000001"));
+    assert_eq!(start(&disk, "").unwrap(), 5);
+}
+
+#[test]
 fn any_files_may_be_lost_or_emptied() {
     let disk = disk();
     let files: Vec<PathBuf> = disk.paths();

@@ -1,6 +1,6 @@
 //! What was stored is there after a restart.
 
-use crate::common::{DIR, Server, config, path};
+use crate::common::{DIR, EPOCHS, Server, config, disk_of_epochs, epoch, path};
 use std::path::Path;
 use zk_proto::Zxid;
 use zk_storage::memory::MemoryFileSystem;
@@ -51,6 +51,60 @@ fn each_start_goes_on_in_a_file_of_its_own() {
         .filter(|name| name.starts_with("log."))
         .collect();
     assert_eq!(logs, ["log.1", "log.3", "log.5"]);
+}
+
+#[test]
+fn epochs_follow_one_another_even_where_one_has_no_transaction() {
+    let disk = disk_of_epochs();
+    let mut server = Server::start(&disk);
+    assert_eq!(server.state.history(), EPOCHS);
+    server.append([epoch(3) + 4, epoch(9) + 1]);
+    drop(server);
+    let mut server = Server::start(&disk);
+    server.append([epoch(10) + 1]);
+    drop(server);
+    assert_eq!(
+        Server::start(&disk).state.txns.last(),
+        Some(&(epoch(10) + 1))
+    );
+}
+
+#[test]
+#[should_panic(expected = "transaction 0x400000002 does not follow 0x300000003")]
+fn an_epoch_begins_with_its_first_transaction() {
+    Server::start(&disk_of_epochs()).append([epoch(4) + 2]);
+}
+
+#[test]
+fn a_directory_of_apaches_learner_that_was_sent_a_snapshot_is_read_from_there() {
+    // Its logs of before stay, with a hole up to the snapshot.
+    for zxid in [epoch(2), epoch(2) + 7, epoch(3)] {
+        let disk = disk_of_epochs();
+        for name in ["log.300000001", "snapshot.100000003", "flushed"] {
+            disk.lose(&path(name));
+        }
+        let sent = Server::start(&disk).state;
+        let leader = MemoryFileSystem::new();
+        let mut snapshots = Server::start(&leader).recovered.snapshots;
+        let file = snapshots.write(&sent, Zxid(zxid), None).unwrap();
+        disk.place(&file.path, &leader.content(&file.path).unwrap());
+
+        let mut server = Server::start(&disk);
+        assert_eq!(server.recovered.report.last_zxid, Zxid(zxid));
+        assert_eq!(server.state.txns, Vec::<i64>::new());
+        server.append([zxid + 1]);
+        server.append([epoch(4) + 1]);
+        server.snapshot();
+        server
+            .recovered
+            .snapshots
+            .purge(std::num::NonZeroUsize::MIN)
+            .unwrap();
+        server.append([epoch(4) + 2]);
+        drop(server);
+        disk.power_cut(|| false);
+        assert_eq!(Server::start(&disk).state.txns, [epoch(4) + 2]);
+    }
 }
 
 #[test]

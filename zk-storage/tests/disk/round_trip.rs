@@ -171,11 +171,12 @@ proptest! {
     #[test]
     fn any_bytes_as_any_file_never_panic(
         name in prop::sample::select(vec![
-            "log.1", "log.2", "snapshot.0", "snapshot.1", "snapshot.1.gz", "snapshot.1.snappy", "flushed",
+            "log.1", "log.2", "snapshot.0", "snapshot.1", "snapshot.1.gz", "snapshot.1.snappy", "flushed", "intent",
         ]),
         start in prop::sample::select(vec![
             &b""[..], b"ZKLG\0\0\0\x02\0\0\0\0\0\0\0\0", b"ZKSN\0\0\0\x02\0\0\0\0\0\0\0\0",
             b"\x1f\x8b\x08\0", b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01", b"ZKFL\0\0\0\x01",
+            b"ZKIN\0\0\0\x01\0\0\0\x01",
         ]),
         rest in prop::collection::vec(prop_oneof![Just(0), any::<u8>()], 0..2000),
     ) {
