@@ -17,6 +17,7 @@ mod info;
 mod io;
 mod prep;
 pub mod quorum;
+mod random;
 mod read;
 mod reaper;
 mod replica;

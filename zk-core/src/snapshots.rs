@@ -1,6 +1,7 @@
 //! When a snapshot is due (`SyncRequestProcessor.shouldSnapshot`, 3.9.5).
 
 use crate::CoreConfig;
+use crate::random::Random;
 
 /// Counts the log since the last snapshot. Half of each bound is fixed and half is drawn, so that the
 /// servers of an ensemble do not all write at once.
@@ -8,7 +9,7 @@ use crate::CoreConfig;
 pub(crate) struct Snapshots {
     txns_max: u64,
     bytes_max: Option<u64>,
-    random: u64,
+    random: Random,
     txns: u64,
     bytes: u64,
     txns_limit: u64,
@@ -21,7 +22,7 @@ impl Snapshots {
         let mut snapshots = Self {
             txns_max: config.snapshot_txns.max(2).into(),
             bytes_max: config.snapshot_log_bytes.filter(|&bytes| bytes > 0),
-            random: config.seed,
+            random: Random::new(config.seed),
             txns: 0,
             bytes: 0,
             txns_limit: 0,
@@ -38,13 +39,9 @@ impl Snapshots {
         self.bytes_limit = bytes_max.map(|max| self.half_and_some(max));
     }
 
-    /// SplitMix64 draws the second half.
+    /// The second half is drawn.
     fn half_and_some(&mut self, max: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut drawn = self.random;
-        drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        max / 2 + (drawn ^ (drawn >> 31)) % (max / 2).max(1)
+        max / 2 + self.random.below((max / 2).max(1))
     }
 
     pub(crate) fn on_append(&mut self, bytes: usize) {
