@@ -13,6 +13,7 @@ mod auth;
 mod authority;
 mod config;
 mod connections;
+pub mod election;
 mod info;
 mod io;
 mod prep;
