@@ -1,6 +1,7 @@
 //! Settings of a client, from code or from a configuration file.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use zk_proto::{Acl, OpCode};
 use crate::connect_string::ConnectString;
 use crate::error::{Error, Kind, Result};
 use crate::handle::Client;
+use crate::resolve::{Resolve, SystemResolver};
 use crate::token::SessionToken;
 
 /// Settings of a client. Durations are written as people write them.
@@ -102,6 +104,7 @@ pub struct Builder {
     auths: Vec<(String, Redacted)>,
     default_acl: Option<Vec<Acl>>,
     resume: Option<SessionToken>,
+    resolver: Option<Arc<dyn Resolve>>,
 }
 
 /// Bytes that `Debug` does not show.
@@ -122,6 +125,7 @@ pub(crate) struct Settings {
     pub(crate) auths: Vec<(String, Bytes)>,
     pub(crate) default_acl: Vec<Acl>,
     pub(crate) resume: Option<SessionToken>,
+    pub(crate) resolver: Arc<dyn Resolve>,
 }
 
 impl Builder {
@@ -196,6 +200,12 @@ impl Builder {
         self
     }
 
+    /// Who turns names of servers into addresses, instead of the system.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
     /// Connects, and returns once there is a session.
     ///
     /// # Errors
@@ -250,7 +260,61 @@ impl Builder {
             servers,
             default_acl: self.default_acl.unwrap_or_else(|| vec![Acl::open()]),
             resume: self.resume,
+            resolver: self.resolver.unwrap_or_else(|| Arc::new(SystemResolver)),
             config,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_is_written_as_people_write_it() {
+        let text = r#"{
+            "session_timeout": "1m 30s", "connect_timeout": "2s", "request_timeout": "500ms",
+            "backoff_min": "10ms", "backoff_max": "1h"
+        }"#;
+        let config: ClientConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(config.session_timeout, Duration::from_secs(90));
+        assert_eq!(config.request_timeout, Some(Duration::from_millis(500)));
+        // A duration in any other form would show as a number or an object.
+        let json = serde_json::to_value(&config).unwrap();
+        let durations = json.as_object().unwrap().values().filter_map(|value| {
+            let text = value.as_str()?;
+            text.ends_with(['s', 'h']).then(|| text.to_owned())
+        });
+        let durations = durations.collect::<Vec<_>>();
+        assert_eq!(durations, ["1h", "10ms", "2s", "500ms", "1m 30s"]);
+        assert!(
+            json.as_object()
+                .unwrap()
+                .values()
+                .all(|value| !value.is_object())
+        );
+        assert_eq!(
+            serde_json::from_value::<ClientConfig>(json).unwrap(),
+            config
+        );
+        let number = serde_json::from_str::<ClientConfig>(r#"{"session_timeout": 30}"#);
+        assert!(number.is_err());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let refused = |change: fn(&mut ClientConfig)| {
+            let mut config = ClientConfig::default();
+            change(&mut config);
+            let error = Builder::from_config(config).into_settings().unwrap_err();
+            assert!(matches!(error.kind(), Kind::BadArguments(_)), "{error}");
+        };
+        refused(|config| config.session_timeout = Duration::ZERO);
+        refused(|config| config.session_timeout = Duration::from_secs(1 << 32));
+        refused(|config| config.in_flight_max = 0);
+        refused(|config| config.in_flight_bytes_max = usize::MAX);
+        refused(|config| config.watch_events_max = 0);
+        refused(|config| config.backoff_min = Duration::ZERO);
+        refused(|config| config.backoff_max = Duration::from_millis(1));
     }
 }

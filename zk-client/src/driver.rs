@@ -24,6 +24,7 @@ use zk_proto::{OpCode, Request, split_frame};
 use crate::config::Settings;
 use crate::connect_string::HostPort;
 use crate::error::{Error, Kind, Result};
+use crate::resolve::Resolve;
 use crate::session::{
     Action, CleanupTarget, Reply, Session, SessionConfig, Submission, WatcherId, path_of, size_of,
 };
@@ -201,6 +202,7 @@ pub(crate) fn start(settings: Settings) -> Started {
         origin,
         hosts,
         next_host: 0,
+        resolver: settings.resolver,
         reply_bytes_max: config.reply_bytes_max,
         connection: None,
         dialing: None,
@@ -236,6 +238,7 @@ struct Driver {
     origin: Instant,
     hosts: Vec<HostPort>,
     next_host: usize,
+    resolver: Arc<dyn Resolve>,
     reply_bytes_max: usize,
     connection: Option<Connection>,
     dialing: Option<Dialing>,
@@ -375,7 +378,7 @@ impl Driver {
         let mut freed = 0;
         while let Some(action) = self.session.next_action() {
             match action {
-                Action::Connect => self.dial(),
+                Action::Connect { within } => self.dial(within),
                 Action::Disconnect => {
                     self.connection = None;
                     self.dialing = None;
@@ -488,11 +491,12 @@ impl Driver {
         });
     }
 
-    fn dial(&mut self) {
+    fn dial(&mut self, within: Duration) {
         self.connection = None;
         let host = self.hosts.get(self.next_host % self.hosts.len()).cloned();
         self.next_host = (self.next_host + 1) % self.hosts.len();
-        self.dialing = host.map(|host| -> Dialing { Box::pin(dial(host)) });
+        let resolver = Arc::clone(&self.resolver);
+        self.dialing = host.map(|host| -> Dialing { Box::pin(dial(host, resolver, within)) });
     }
 
     fn on_dialed(&mut self, now: Duration, result: io::Result<(TcpStream, SocketAddr)>) {
@@ -583,20 +587,29 @@ async fn dialed(dialing: Option<&mut Dialing>) -> io::Result<(TcpStream, SocketA
     }
 }
 
-/// Resolves a name and tries what it stands for, in any order, until one accepts.
-async fn dial(host: HostPort) -> io::Result<(TcpStream, SocketAddr)> {
-    let found = tokio::net::lookup_host((host.host.as_str(), host.port)).await;
+/// Resolves a name and tries what it stands for, in any order, until one accepts. Each address has
+/// its share of the attempt's time, so that one that is silent leaves some to the others.
+async fn dial(
+    host: HostPort,
+    resolver: Arc<dyn Resolve>,
+    within: Duration,
+) -> io::Result<(TcpStream, SocketAddr)> {
     let describe = |error: io::Error| io::Error::new(error.kind(), format!("{host}: {error}"));
-    let mut addresses = found.map_err(describe)?.collect::<Vec<_>>();
+    let mut addresses = resolver.resolve(&host).await.map_err(describe)?;
     addresses.shuffle(&mut rand::rng());
+    let share = within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
     for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 return Ok((stream, address));
             }
-            Err(error) => last = error,
+            Ok(Err(error)) => last = error,
+            Err(_) => {
+                let what = format!("{address} does not answer");
+                last = io::Error::new(io::ErrorKind::TimedOut, what);
+            }
         }
     }
     Err(describe(last))

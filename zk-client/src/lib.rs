@@ -44,6 +44,7 @@ mod handle;
 mod ops;
 mod owned;
 mod pending;
+mod resolve;
 pub mod session;
 mod state;
 mod token;
@@ -61,6 +62,7 @@ pub use ops::{
 };
 pub use owned::OwnedNode;
 pub use pending::Pending;
+pub use resolve::Resolve;
 pub use state::{CloseReport, SessionEnd, State, StateChange, StateStream};
 pub use token::SessionToken;
 pub use watch::{GapCause, OneShot, WatchEnd, WatchEvent, WatchItem, WatchStream};

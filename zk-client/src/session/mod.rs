@@ -104,7 +104,10 @@ pub struct Reply {
 #[derive(Debug)]
 pub enum Action<T> {
     /// Connect to the next server, then call [`Session::on_connected`] or [`Session::on_lost`].
-    Connect,
+    Connect {
+        /// After so long the attempt is given up.
+        within: Duration,
+    },
     /// Drop the connection. Nothing is to be told about it any more.
     Disconnect,
     /// A request has its result.

@@ -79,7 +79,7 @@ impl World {
             let due = self.session.next_deadline().unwrap();
             self.now = self.now.max(due);
             self.session.on_tick(self.now);
-            let wanted = |action: &Action<u32>| matches!(action, Action::Connect);
+            let wanted = |action: &Action<u32>| matches!(action, Action::Connect { .. });
             if self.session.actions.iter().any(wanted) {
                 break;
             }
@@ -460,7 +460,7 @@ fn a_session_without_a_server_is_over_by_the_clients_clock() {
         let actions = world.actions();
         if actions
             .iter()
-            .any(|action| matches!(action, Action::Connect))
+            .any(|action| matches!(action, Action::Connect { .. }))
         {
             world.lose();
         }

@@ -58,9 +58,11 @@ impl<T> Session<T> {
         }
         match &self.phase {
             Phase::Waiting { until } if *until <= now => {
-                let deadline = now + self.attempt_timeout();
-                self.phase = Phase::Connecting { deadline };
-                self.actions.push_back(Action::Connect);
+                let within = self.attempt_timeout();
+                self.phase = Phase::Connecting {
+                    deadline: now + within,
+                };
+                self.actions.push_back(Action::Connect { within });
             }
             Phase::Connecting { deadline } | Phase::Handshake { deadline, .. }
                 if *deadline <= now =>

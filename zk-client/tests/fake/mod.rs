@@ -1,5 +1,6 @@
 //! A server that says what its test tells it to, and loses replies where its test wants.
 #![expect(clippy::unwrap_used, reason = "a helper of tests")]
+#![allow(dead_code, reason = "not every test file uses all of it")]
 
 use std::net::SocketAddr;
 
