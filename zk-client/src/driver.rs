@@ -140,7 +140,7 @@ impl Flow {
                 permit.forget();
                 true
             }
-            // A closed client answers the request itself.
+            // A client that is over answers the request itself.
             Err(tokio::sync::TryAcquireError::Closed) => true,
             Err(tokio::sync::TryAcquireError::NoPermits) => false,
         }
@@ -155,6 +155,11 @@ impl Flow {
 
     fn give_back(&self, cost: usize) {
         self.permits.add_permits(cost);
+    }
+
+    /// Nothing gives anything back any more: whoever waits goes on, and is refused by the next.
+    fn end(&self) {
+        self.permits.close();
     }
 }
 
@@ -254,6 +259,12 @@ struct Driver {
     failure: watch::Sender<String>,
     closers: Vec<oneshot::Sender<CloseReport>>,
     detachers: Vec<oneshot::Sender<Option<SessionToken>>>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.flow.end();
+    }
 }
 
 struct Connection {

@@ -388,12 +388,47 @@ async fn at_the_bound_submit_refuses_and_await_waits() {
     let (first, second, waited, answered) = tokio::join!(first, second, waiting, server);
     assert!(first.is_ok() && second.is_ok() && waited.is_ok());
     assert!(matches!(&answered[2], Request::GetData { path, .. } if path == "/4"));
+}
+
+#[tokio::test]
+async fn bytes_on_their_way_are_bounded_as_well() {
+    let fake = Fake::start().await;
+    let builder = fake.builder().in_flight(100, 1000);
+    let (zk, mut link) = tokio::join!(builder.build(), fake.accept(SESSION));
+    let zk = zk.unwrap();
+    let half = zk.set("/a", vec![0; 500]).submit();
+    let refused = zk.set("/a", vec![0; 500]).submit().await.unwrap_err();
+    assert_eq!(*refused.kind(), Kind::Overloaded);
+    let small = zk.set("/a", vec![0; 100]).submit();
+    for _ in 0..2 {
+        let (xid, _) = link.expect(OpCode::SET_DATA).await;
+        link.reply(xid, Ok(Response::Stat(Stat::default()))).await;
+    }
+    assert!(half.await.is_ok() && small.await.is_ok());
     // One request that is larger than all there is room for goes alone.
-    let builder = fake.builder().in_flight(2, 100);
-    let (zk, mut link) = tokio::join!(builder.build(), fake.accept(SESSION + 1));
-    let large = zk.unwrap().set("/a", vec![0; 1000]).submit();
+    let large = zk.set("/a", vec![0; 10_000]).submit();
     link.expect(OpCode::SET_DATA).await;
+    let refused = zk.get("/a").submit().await.unwrap_err();
+    assert_eq!(*refused.kind(), Kind::Overloaded);
     drop(large);
+}
+
+/// kazoo#482: what waits for room waits for nobody once the client is closed.
+#[tokio::test]
+async fn requests_that_wait_for_room_end_with_the_client() {
+    let fake = Fake::start().await;
+    let builder = fake.builder().in_flight(1, 1000);
+    let (zk, mut link) = tokio::join!(builder.build(), fake.accept(SESSION));
+    let zk = zk.unwrap();
+    let first = zk.get("/").submit();
+    link.expect(OpCode::GET_DATA).await;
+    let waiting = (0..3).map(|_| zk.get("/").into_future());
+    let waiting = futures::future::join_all(waiting);
+    let (results, _report) = tokio::join!(timeout(SOON, waiting), zk.close(Duration::ZERO));
+    for result in results.unwrap() {
+        assert_eq!(*result.unwrap_err().kind(), Kind::Closed);
+    }
+    assert_eq!(*first.await.unwrap_err().kind(), Kind::Closed);
 }
 
 #[tokio::test]
@@ -455,6 +490,31 @@ async fn missing_parents_are_made_from_the_top_as_containers() {
     };
     let (created, ()) = tokio::join!(create, server);
     assert_eq!(created.unwrap().path(), "/a/b/c");
+}
+
+/// CURATOR-240: a watch that nobody listens to would stay with the server.
+#[tokio::test]
+async fn a_watch_that_is_dropped_is_removed_from_the_server() {
+    let fake = Fake::start().await;
+    let (zk, mut link) = fake.client().await;
+    let watched = zk.exists("/once").watched().submit();
+    let (xid, _) = link.expect(OpCode::EXISTS).await;
+    link.reply(xid, Err(ErrorCode::NO_NODE)).await;
+    let streamed = zk.watch("/stream").submit();
+    let (xid, _) = link.expect(OpCode::ADD_WATCH).await;
+    link.reply(xid, Ok(Response::Code(ErrorCode::OK))).await;
+    drop(watched.await.unwrap());
+    drop(streamed.await.unwrap());
+    for removed in ["/once", "/stream"] {
+        let (xid, request) = link.expect(OpCode::REMOVE_WATCHES).await;
+        assert!(matches!(&request, Request::RemoveWatches { path, .. } if path == removed));
+        // It has fired meanwhile, which is nobody's business any more.
+        link.reply(xid, Err(ErrorCode::NO_WATCHER)).await;
+    }
+    let sync = zk.sync("/").submit();
+    let (xid, _) = link.expect(OpCode::SYNC).await;
+    link.reply(xid, Ok(Response::Path("/".to_owned()))).await;
+    sync.await.unwrap();
 }
 
 // --- ends ---
