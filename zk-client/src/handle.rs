@@ -459,3 +459,16 @@ impl SessionRef {
         self.handle.below(path).map(|handle| Self { handle })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_shared_between_threads_and_cloned() {
+        fn is_shared<T: Send + Sync + Clone + 'static>() {}
+        is_shared::<Client>();
+        is_shared::<SessionRef>();
+        is_shared::<Handle>();
+    }
+}

@@ -182,3 +182,28 @@ impl fmt::Debug for StateStream {
         f.write_str("StateStream")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a change has a time")]
+    async fn a_slow_reader_of_states_misses_the_oldest_and_never_the_newest() {
+        let (changes, receiver) = broadcast::channel(4);
+        let stream = StateStream::new(Some(receiver));
+        for epoch in 0..100 {
+            let change = StateChange {
+                from: State::Connecting,
+                to: State::Suspended,
+                epoch,
+                at: Instant::now(),
+                server: None,
+            };
+            changes.send(change).unwrap();
+        }
+        drop(changes);
+        let seen = stream.map(|change| change.epoch).collect::<Vec<_>>();
+        assert_eq!(seen.await, [96, 97, 98, 99]);
+    }
+}
