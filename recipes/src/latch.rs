@@ -5,12 +5,13 @@ use std::ops::Deref;
 use bytes::Bytes;
 use futures::{Stream, stream};
 use tracing::debug;
-use zk_client::{Acl, Handle, Parents};
+use zk_client::Handle;
 
+use crate::builder::Builder;
 use crate::contest::{Contender, Entry};
 use crate::error::Result;
 use crate::layout::Layout;
-use crate::term::{Holding, LossPolicy, Term};
+use crate::term::{Holding, Term};
 use crate::view::LeaderView;
 
 /// A candidate for leadership in the layout of Curator's `LeaderLatch`: candidates are ephemeral
@@ -36,35 +37,12 @@ pub struct LeaderLatch {
 }
 
 /// Builds a [`LeaderLatch`].
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing before build()"]
-pub struct LeaderLatchBuilder {
-    entry: Entry,
-}
+pub type LeaderLatchBuilder = Builder<LeaderLatch>;
 
-impl LeaderLatchBuilder {
+impl Builder<LeaderLatch> {
     /// What others see of this candidate. UTF-8 when Curator is among them.
     pub fn id(mut self, id: impl Into<Bytes>) -> Self {
         self.entry.data = id.into();
-        self
-    }
-
-    /// The ACL of the candidate's znode, instead of the client's default. Other candidates must be
-    /// allowed to read it.
-    pub fn acl(mut self, acl: impl Into<Vec<Acl>>) -> Self {
-        self.entry.acl = Some(acl.into());
-        self
-    }
-
-    /// What to do when the directory does not exist; containers by default.
-    pub fn parents(mut self, parents: Parents) -> Self {
-        self.entry.parents = parents;
-        self
-    }
-
-    /// When a leader without a connection counts as having lost.
-    pub fn loss(mut self, policy: LossPolicy) -> Self {
-        self.entry.policy = policy;
         self
     }
 
@@ -90,9 +68,7 @@ pub enum Role {
 impl LeaderLatch {
     /// A candidate among the children of `directory`.
     pub fn builder(handle: &Handle, directory: impl Into<String>) -> LeaderLatchBuilder {
-        LeaderLatchBuilder {
-            entry: Entry::new(handle, directory.into(), Layout::Latch),
-        }
+        Builder::new(Entry::new(handle, directory.into(), Layout::Latch))
     }
 
     /// Waits to become the leader.

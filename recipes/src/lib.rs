@@ -20,6 +20,7 @@
 //! API, and leaves sessions, lost replies and cleaning up to it. Nothing here polls or sleeps; every
 //! wait ends when the client or the session does.
 
+mod builder;
 mod contest;
 mod error;
 mod latch;
@@ -28,6 +29,7 @@ mod mutex;
 mod term;
 mod view;
 
+pub use builder::Builder;
 pub use error::{Error, Lost, Result};
 pub use latch::{LeaderGuard, LeaderLatch, LeaderLatchBuilder, Role};
 pub use mutex::{LockGuard, Mutex, MutexBuilder};

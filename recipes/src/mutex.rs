@@ -4,12 +4,13 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::Bytes;
-use zk_client::{Acl, Handle, Parents};
+use zk_client::Handle;
 
+use crate::builder::Builder;
 use crate::contest::{Entry, Standing};
 use crate::error::Result;
 use crate::layout::Layout;
-use crate::term::{Holding, LossPolicy, Term};
+use crate::term::{Holding, Term};
 
 /// A fair mutex in Curator's layout: contenders are ephemeral sequential children of a directory,
 /// the first one holds, and each of the others watches the one before it.
@@ -40,35 +41,12 @@ pub struct Mutex {
 }
 
 /// Builds a [`Mutex`].
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing before build()"]
-pub struct MutexBuilder {
-    entry: Entry,
-}
+pub type MutexBuilder = Builder<Mutex>;
 
-impl MutexBuilder {
+impl Builder<Mutex> {
     /// Data of the contender's znode, for people and tools. UTF-8 when kazoo lists contenders.
     pub fn data(mut self, data: impl Into<Bytes>) -> Self {
         self.entry.data = data.into();
-        self
-    }
-
-    /// The ACL of the contender's znode, instead of the client's default. Other contenders must be
-    /// allowed to read it.
-    pub fn acl(mut self, acl: impl Into<Vec<Acl>>) -> Self {
-        self.entry.acl = Some(acl.into());
-        self
-    }
-
-    /// What to do when the directory does not exist; containers by default.
-    pub fn parents(mut self, parents: Parents) -> Self {
-        self.entry.parents = parents;
-        self
-    }
-
-    /// When a holder without a connection counts as having lost.
-    pub fn loss(mut self, policy: LossPolicy) -> Self {
-        self.entry.policy = policy;
         self
     }
 
@@ -85,9 +63,7 @@ impl MutexBuilder {
 impl Mutex {
     /// A mutex whose contenders are the children of `directory`.
     pub fn builder(handle: &Handle, directory: impl Into<String>) -> MutexBuilder {
-        MutexBuilder {
-            entry: Entry::new(handle, directory.into(), Layout::Lock),
-        }
+        Builder::new(Entry::new(handle, directory.into(), Layout::Lock))
     }
 
     /// Waits for the lock. Two round trips when nobody holds it.
