@@ -15,7 +15,7 @@
 //! it is two round trips. Only the contender right before is watched, so that a release wakes one.
 
 use bytes::Bytes;
-use tracing::warn;
+use tracing::{Instrument, Span, debug_span, warn};
 use zk_client::{Acl, Handle, Kind, OneShot, OwnedNode, Parents, Path, Zxid};
 
 use crate::error::{Result, passes};
@@ -54,12 +54,20 @@ impl Entry {
 
     /// Contends until it has won, again after every loss of the place.
     pub(crate) async fn win(&self) -> Result<Holding> {
-        loop {
-            let contender = self.enter().await?;
-            if let Some(holding) = contender.win(self.policy).await? {
-                return Ok(holding);
+        let winning = async {
+            loop {
+                let contender = self.enter().await?;
+                if let Some(holding) = contender.win(self.policy).await? {
+                    return Ok(holding);
+                }
             }
-        }
+        };
+        winning.instrument(self.wait_span()).await
+    }
+
+    /// Spans the wait for the first place.
+    pub(crate) fn wait_span(&self) -> Span {
+        debug_span!(target: "zk_recipes", "wait", zk.path = self.directory)
     }
 
     /// Takes a place in the queue.

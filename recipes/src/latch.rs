@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 use futures::{Stream, stream};
-use tracing::debug;
+use tracing::{Instrument, debug};
 use zk_client::Handle;
 
 use crate::builder::Builder;
@@ -135,7 +135,10 @@ enum Campaign {
 /// Wins with the znode that is there, or else with another one.
 async fn lead(entry: &Entry, contender: Option<Contender>) -> Result<Holding> {
     if let Some(contender) = contender
-        && let Some(holding) = contender.win(entry.policy).await?
+        && let Some(holding) = contender
+            .win(entry.policy)
+            .instrument(entry.wait_span())
+            .await?
     {
         debug!(path = holding.term().path(), "leads again");
         return Ok(holding);

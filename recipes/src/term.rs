@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::info;
+use tracing::{Instrument, debug_span, info};
 use zk_client::{OwnedNode, SessionEnd, SessionRef, State, Txn, WatchEvent, Zxid};
 
 use crate::contest::Contender;
@@ -184,7 +184,10 @@ impl Holding {
             lost: CancellationToken::new(),
             reason: Arc::default(),
         };
-        let watching = tokio::spawn(watch_over(term.clone(), policy));
+        let span = debug_span!(
+            target: "zk_recipes", "term", zk.path = node.path(), zk.token = %term.token,
+        );
+        let watching = tokio::spawn(watch_over(term.clone(), policy).instrument(span));
         Self {
             node,
             directory,
