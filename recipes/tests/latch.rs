@@ -18,6 +18,7 @@ use zk_recipes::{
 use zk_testkit::OpCode;
 
 type Roles = Pin<Box<dyn Stream<Item = Result<Role>> + Send>>;
+type Seen = Pin<Box<dyn Stream<Item = Result<Option<Participant>>> + Send>>;
 
 fn latch(client: &Faulty, id: &'static str) -> LeaderLatch {
     LeaderLatch::builder(&client.zk, DIR)
@@ -201,6 +202,35 @@ async fn a_view_costs_one_list_and_one_read_and_creates_nothing() {
             1
         );
     }
+}
+
+/// CURATOR-105: a view of what is not there asks once, and then waits.
+#[tokio::test]
+async fn a_view_asks_again_only_when_something_has_changed() {
+    let server = server().await;
+    let watcher = Faulty::lasting(&server).await;
+    let candidate = Faulty::lasting(&server).await;
+    let view = LeaderView::new(&watcher.zk, DIR).unwrap();
+    let mut seen: Seen = Box::pin(view.stream());
+    let quiet = async |seen: &mut Seen| {
+        assert!(seen.next().now_or_never().is_none());
+        within(watcher.zk.sync("/")).await.unwrap();
+        assert!(seen.next().now_or_never().is_none());
+        let looks = [OpCode::GET_CHILDREN2, OpCode::EXISTS, OpCode::GET_DATA];
+        looks.map(|op| watcher.requests(op))
+    };
+    assert_eq!(within(seen.next()).await.unwrap().unwrap(), None);
+    assert_eq!(quiet(&mut seen).await, [1, 1, 0]);
+    candidate.zk.create(DIR).await.unwrap();
+    // The directory is there and empty: still nobody, and another watch.
+    let watched = watcher.proxy.wait_for(OpCode::GET_CHILDREN2);
+    assert!(seen.next().now_or_never().is_none());
+    within(watched).await;
+    let leader = within(latch(&candidate, "a").campaign()).await.unwrap();
+    assert!(within(seen.next()).await.unwrap().unwrap().is_some());
+    let asked = quiet(&mut seen).await;
+    assert_eq!(quiet(&mut seen).await, asked);
+    drop(leader);
 }
 
 #[tokio::test]

@@ -4,12 +4,13 @@
 
 mod common;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use common::{DIR, Faulty, children, next_session, poll_then_drop, server, within};
-use zk_client::{Kind, Parents, SessionEnd};
+use zk_client::{Kind, OwnedNode, Parents, SessionEnd};
 use zk_recipes::layout::{Contender, Family, Layout};
-use zk_recipes::{Error, LossPolicy, LossReason, Mutex};
+use zk_recipes::{Error, LeaderGuard, LockGuard, LossPolicy, LossReason, Mutex, Term};
 use zk_testkit::{Content, OpCode};
 
 const SHORT: Duration = Duration::from_millis(1500);
@@ -25,14 +26,11 @@ fn kind(error: &Error) -> &Kind {
 async fn the_lock_passes_from_one_to_the_next_in_the_order_of_asking() {
     let server = server().await;
     let holder = Faulty::lasting(&server).await;
-    let mut guard = within(holder.mutex().lock()).await.unwrap();
+    let mut guard = holder.lock().await;
     let mut waiting = Vec::new();
     for _ in 0..3 {
         let client = Faulty::lasting(&server).await;
-        let watches = client.proxy.wait_for(OpCode::GET_DATA);
-        let mutex = client.mutex();
-        let lock = tokio::spawn(async move { mutex.lock().await });
-        within(watches).await;
+        let lock = client.begin_to_wait().await;
         waiting.push((client, lock));
     }
     for (_client, lock) in &mut waiting {
@@ -69,14 +67,11 @@ async fn a_contender_has_curators_name_and_its_data() {
 async fn a_release_wakes_one_contender() {
     let server = server().await;
     let holder = Faulty::lasting(&server).await;
-    let guard = within(holder.mutex().lock()).await.unwrap();
+    let guard = holder.lock().await;
     let mut waiting = Vec::new();
     for _ in 0..4 {
         let client = Faulty::lasting(&server).await;
-        let watches = client.proxy.wait_for(OpCode::GET_DATA);
-        let mutex = client.mutex();
-        let lock = tokio::spawn(async move { mutex.lock().await });
-        within(watches).await;
+        let lock = client.begin_to_wait().await;
         waiting.push((client, lock));
     }
     guard.release().await.unwrap();
@@ -105,14 +100,9 @@ async fn a_release_wakes_one_contender() {
 async fn an_uncontended_lock_is_two_requests() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
-    within(client.mutex().lock())
-        .await
-        .unwrap()
-        .release()
-        .await
-        .unwrap();
+    client.lock().await.release().await.unwrap();
     let before = client.proxy.frames().len();
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     let frames = client.proxy.frames();
     let requests = frames[before..]
         .iter()
@@ -134,11 +124,11 @@ async fn an_uncontended_lock_is_two_requests() {
 async fn trying_for_a_held_lock_gives_nothing_and_leaves_nothing() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
-    let guard = within(client.mutex().try_lock()).await.unwrap().unwrap();
-    assert!(within(client.mutex().try_lock()).await.unwrap().is_none());
+    let guard = client.try_lock().await.unwrap();
+    assert!(client.try_lock().await.is_none());
     assert_eq!(children(&client.zk).await.len(), 1);
     guard.release().await.unwrap();
-    assert!(within(client.mutex().try_lock()).await.unwrap().is_some());
+    assert!(client.try_lock().await.is_some());
     server.expect_left(&[DIR]).await.unwrap();
 }
 
@@ -146,13 +136,13 @@ async fn trying_for_a_held_lock_gives_nothing_and_leaves_nothing() {
 async fn waiting_ends_with_its_timeout_and_leaves_nothing() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     let locked = within(client.mutex().lock_timeout(Duration::from_millis(100))).await;
     assert!(locked.unwrap().is_none());
-    server
-        .expect_left_within(Duration::ZERO, &[DIR])
-        .await
-        .unwrap_err();
+    // CURATOR-240: the watch of whoever waited goes as well. The holder's own znode has one.
+    let one_watch_left = async { while server.watches().await.unwrap() != 1 {} };
+    within(one_watch_left).await;
+    assert_eq!(children(&client.zk).await.len(), 1);
     drop(guard);
     server.expect_left(&[DIR]).await.unwrap();
 }
@@ -168,7 +158,7 @@ async fn a_lost_reply_to_the_create_leaves_one_contender() {
             false => client.proxy.drop_reply(OpCode::CREATE2),
             true => client.proxy.drop_request(OpCode::CREATE2),
         };
-        let guard = within(client.mutex().lock()).await.unwrap();
+        let guard = client.lock().await;
         fault.struck().await;
         let names = children(&client.zk).await;
         assert_eq!(names.len(), 1);
@@ -191,19 +181,14 @@ async fn a_dropped_future_leaves_no_contender() {
             let mut finished = false;
             for polls in 0..12 {
                 let holder = match held {
-                    true => Some(within(next.mutex().lock()).await.unwrap()),
+                    true => Some(next.lock().await),
                     false => None,
                 };
                 let fault = lost.then(|| client.proxy.drop_reply(OpCode::CREATE2));
                 let mutex = client.mutex();
                 finished = poll_then_drop(polls, mutex.lock()).await.is_some();
                 drop(holder);
-                within(next.mutex().lock())
-                    .await
-                    .unwrap()
-                    .release()
-                    .await
-                    .unwrap();
+                next.lock().await.release().await.unwrap();
                 drop(fault);
                 if finished {
                     break;
@@ -221,13 +206,13 @@ async fn a_guard_dropped_without_a_connection_releases_the_lock() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
     let next = Faulty::lasting(&server).await;
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     let refusal = client.proxy.refuse();
     client.proxy.cut();
     drop(guard);
-    assert!(within(next.mutex().try_lock()).await.unwrap().is_none());
+    assert!(next.try_lock().await.is_none());
     drop(refusal);
-    drop(within(next.mutex().lock()).await.unwrap());
+    drop(next.lock().await);
     server.expect_left(&[DIR]).await.unwrap();
 }
 
@@ -237,7 +222,7 @@ async fn an_expired_session_loses_the_lock_and_stops_the_work() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
     let next = Faulty::lasting(&server).await;
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     let session = client.zk.session();
     server.expire(session.id()).await.unwrap();
     let lost = within(guard.run(std::future::pending::<()>()))
@@ -246,7 +231,7 @@ async fn an_expired_session_loses_the_lock_and_stops_the_work() {
     assert_eq!(lost.reason, LossReason::SessionEnded(SessionEnd::Expired));
     assert_eq!(lost.token, guard.token());
     assert!(guard.lost().is_cancelled());
-    let successor = within(next.mutex().lock()).await.unwrap();
+    let successor = next.lock().await;
     assert!(successor.token() > guard.token());
     // The client has another session; the lock of the old one opens nothing.
     next_session(&client.zk, &session).await;
@@ -271,10 +256,22 @@ async fn an_expired_session_loses_the_lock_and_stops_the_work() {
 }
 
 #[tokio::test]
+async fn work_does_not_begin_when_the_lock_is_lost_already() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let guard = client.lock().await;
+    server.expire(client.zk.session().id()).await.unwrap();
+    within(guard.lost().cancelled()).await;
+    let mut begun = false;
+    guard.run(async { begun = true }).await.unwrap_err();
+    assert!(!begun);
+}
+
+#[tokio::test]
 async fn work_that_ends_in_time_is_done() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     assert_eq!(guard.run(async { 5 }).await, Ok(5));
     assert_eq!(guard.loss(), None);
 }
@@ -286,11 +283,8 @@ async fn a_znode_of_a_dead_session_wins_nothing() {
     let server = server().await;
     let client = Faulty::start(&server, SHORT).await;
     let holder = Faulty::lasting(&server).await;
-    let held = within(holder.mutex().lock()).await.unwrap();
-    let watches = client.proxy.wait_for(OpCode::GET_DATA);
-    let mutex = client.mutex();
-    let lock = tokio::spawn(async move { mutex.lock().await });
-    within(watches).await;
+    let held = holder.lock().await;
+    let lock = client.begin_to_wait().await;
     let before = client.zk.session();
     let fault = client.proxy.new_session_on_resume();
     client.proxy.cut();
@@ -303,12 +297,38 @@ async fn a_znode_of_a_dead_session_wins_nothing() {
     assert_eq!(stat.ephemeral_owner, after.id().0);
 }
 
+/// CURATOR-604: the list was asked for while the session lived, and is looked at when it is over.
+#[tokio::test]
+async fn a_list_of_a_session_that_is_over_by_now_wins_nothing() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let before = client.zk.session();
+    let mutex = client.mutex();
+    let mut lock = pin!(mutex.lock());
+    let listed = client
+        .proxy
+        .wait_for_frame(|frame| frame.is_reply(OpCode::GET_CHILDREN2));
+    tokio::select! {
+        biased;
+        _ = listed => {}
+        locked = &mut lock => panic!("{locked:?} before there is a list"),
+    }
+    let fault = client.proxy.new_session_on_resume();
+    client.proxy.cut();
+    within(fault.struck()).await;
+    let after = next_session(&client.zk, &before).await;
+    server.expire(before.id()).await.unwrap();
+    let guard = within(lock).await.unwrap();
+    let stat = client.zk.exists(guard.path()).await.unwrap().unwrap();
+    assert_eq!(stat.ephemeral_owner, after.id().0);
+}
+
 /// ClickHouse#116690.
 #[tokio::test]
 async fn a_resumed_session_that_is_another_one_loses_the_lock() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     let fault = client.proxy.new_session_on_resume();
     client.proxy.cut();
     within(fault.struck()).await;
@@ -323,7 +343,7 @@ async fn a_reconnect_in_the_same_session_loses_nothing() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
     let watched = client.proxy.wait_for(OpCode::EXISTS);
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     within(watched).await;
     client.reconnect().await;
     assert_eq!(guard.loss(), None);
@@ -333,6 +353,41 @@ async fn a_reconnect_in_the_same_session_loses_nothing() {
     operator.delete(guard.path()).await.unwrap();
     within(guard.lost().cancelled()).await;
     assert_eq!(guard.loss().unwrap().reason, LossReason::Removed);
+}
+
+/// CURATOR-645: no delete and create on reconnecting.
+#[tokio::test]
+async fn a_contender_keeps_its_place_over_a_reconnect() {
+    let server = server().await;
+    let holder = Faulty::lasting(&server).await;
+    let client = Faulty::lasting(&server).await;
+    let next = Faulty::lasting(&server).await;
+    let held = holder.lock().await;
+    let lock = client.begin_to_wait().await;
+    let last = next.begin_to_wait().await;
+    client.reconnect().await;
+    held.release().await.unwrap();
+    let guard = within(lock).await.unwrap().unwrap();
+    assert!(!last.is_finished());
+    assert_eq!(client.requests(OpCode::CREATE2), 1);
+    assert_eq!(client.requests(OpCode::DELETE), 0);
+    drop(guard);
+    drop(within(last).await.unwrap().unwrap());
+}
+
+/// More losses in a row than the client repeats a read for.
+#[tokio::test]
+async fn a_contender_outlasts_many_lost_connections() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    server.client().await.unwrap().create(DIR).await.unwrap();
+    let faults = [(); 12].map(|()| client.proxy.drop_reply(OpCode::GET_CHILDREN2));
+    let guard = client.lock().await;
+    for fault in faults {
+        within(fault.struck()).await;
+    }
+    assert_eq!(client.requests(OpCode::CREATE2), 1);
+    drop(guard);
 }
 
 #[tokio::test]
@@ -355,10 +410,10 @@ async fn the_lease_ends_before_the_next_contender_holds() {
     let server = server().await;
     let client = Faulty::start(&server, SHORT).await;
     let next = Faulty::lasting(&server).await;
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     let isolation = client.isolate();
     let deadline = guard.valid_until();
-    let successor = within(next.mutex().lock()).await.unwrap();
+    let successor = next.lock().await;
     assert!(guard.lost().is_cancelled());
     assert_eq!(guard.loss().unwrap().reason, LossReason::LeaseExpired);
     assert!(guard.valid_until() <= deadline + SHORT);
@@ -367,17 +422,31 @@ async fn the_lease_ends_before_the_next_contender_holds() {
 }
 
 #[tokio::test]
+async fn work_that_fences_all_its_effects_may_go_on_to_the_end_of_the_session() {
+    let server = server().await;
+    let client = Faulty::start(&server, SHORT).await;
+    let mutex = Mutex::builder(&client.zk, DIR).loss(LossPolicy::OnExpiry);
+    let guard = within(mutex.build().unwrap().lock()).await.unwrap();
+    let isolation = client.isolate();
+    within(guard.lost().cancelled()).await;
+    let reason = guard.loss().unwrap().reason;
+    let expired = SessionEnd::ExpiredLocally;
+    assert_eq!(reason, LossReason::SessionEnded(expired));
+    drop(isolation);
+}
+
+#[tokio::test]
 async fn an_operator_who_deletes_the_holders_znode_ends_the_lock() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     let operator = server.client().await.unwrap();
     operator.delete(guard.path()).await.unwrap();
     within(guard.lost().cancelled()).await;
     assert_eq!(guard.loss().unwrap().reason, LossReason::Removed);
     // Releasing what is gone is no failure.
     within(guard.release()).await.unwrap();
-    drop(within(client.mutex().lock()).await.unwrap());
+    drop(client.lock().await);
 }
 
 #[tokio::test]
@@ -385,11 +454,8 @@ async fn an_operator_who_deletes_a_waiting_znode_costs_its_place_only() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
     let holder = Faulty::lasting(&server).await;
-    let guard = within(holder.mutex().lock()).await.unwrap();
-    let watches = client.proxy.wait_for(OpCode::GET_DATA);
-    let mutex = client.mutex();
-    let lock = tokio::spawn(async move { mutex.lock().await });
-    within(watches).await;
+    let guard = holder.lock().await;
+    let lock = client.begin_to_wait().await;
     let operator = server.client().await.unwrap();
     for name in children(&operator).await {
         let path = format!("{DIR}/{name}");
@@ -399,6 +465,24 @@ async fn an_operator_who_deletes_a_waiting_znode_costs_its_place_only() {
     }
     guard.release().await.unwrap();
     drop(within(lock).await.unwrap().unwrap());
+}
+
+/// CURATOR-240: an exists on a znode that is gone would wait for a creation that never comes.
+#[tokio::test]
+async fn a_predecessor_that_vanishes_before_it_is_watched_is_not_waited_for() {
+    let server = server().await;
+    let holder = Faulty::lasting(&server).await;
+    let client = Faulty::lasting(&server).await;
+    let guard = holder.lock().await;
+    let refusal = client.proxy.refuse();
+    let unwatched = client.proxy.drop_request(OpCode::GET_DATA);
+    let mutex = client.mutex();
+    let lock = tokio::spawn(async move { mutex.lock().await });
+    within(unwatched.struck()).await;
+    guard.release().await.unwrap();
+    drop(refusal);
+    drop(within(lock).await.unwrap().unwrap());
+    server.expect_left(&[DIR]).await.unwrap();
 }
 
 /// CURATOR-43.
@@ -418,13 +502,8 @@ async fn children_that_are_no_contenders_do_not_matter() {
     ] {
         client.zk.create(format!("{DIR}/{name}")).await.unwrap();
     }
-    within(client.mutex().lock())
-        .await
-        .unwrap()
-        .release()
-        .await
-        .unwrap();
-    assert!(within(client.mutex().try_lock()).await.unwrap().is_some());
+    client.lock().await.release().await.unwrap();
+    assert!(client.try_lock().await.is_some());
 }
 
 #[tokio::test]
@@ -443,9 +522,9 @@ async fn contenders_of_other_libraries_are_waited_for() {
             .ephemeral()
             .sequential();
         let foreign = foreign.await.unwrap();
-        assert!(within(client.mutex().try_lock()).await.unwrap().is_none());
+        assert!(client.try_lock().await.is_none());
         other.delete(foreign.path()).await.unwrap();
-        assert!(within(client.mutex().try_lock()).await.unwrap().is_some());
+        assert!(client.try_lock().await.is_some());
     }
 }
 
@@ -455,7 +534,7 @@ async fn a_sequence_that_overflows_keeps_the_order() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
     let other = server.client().await.unwrap();
-    let guard = within(client.mutex().lock()).await.unwrap();
+    let guard = client.lock().await;
     // Whoever comes behind i32::MAX gets i32::MIN.
     let overflown = format!("{DIR}/lock--2147483648");
     other.create(&overflown).ephemeral().await.unwrap();
@@ -500,11 +579,8 @@ async fn a_closed_client_ends_waits_and_locks() {
     let server = server().await;
     let holder = Faulty::lasting(&server).await;
     let client = Faulty::lasting(&server).await;
-    let guard = within(holder.mutex().lock()).await.unwrap();
-    let watches = client.proxy.wait_for(OpCode::GET_DATA);
-    let mutex = client.mutex();
-    let lock = tokio::spawn(async move { mutex.lock().await });
-    within(watches).await;
+    let guard = holder.lock().await;
+    let lock = client.begin_to_wait().await;
     assert!(
         within(client.zk.close(Duration::from_secs(5)))
             .await
@@ -527,7 +603,7 @@ async fn a_mutex_of_a_session_ends_with_it() {
     let server = server().await;
     let holder = Faulty::lasting(&server).await;
     let client = Faulty::lasting(&server).await;
-    let _guard = within(holder.mutex().lock()).await.unwrap();
+    let _guard = holder.lock().await;
     let session = client.zk.session();
     let mutex = Mutex::builder(&session, DIR).build().unwrap();
     let watches = client.proxy.wait_for(OpCode::GET_DATA);
@@ -536,6 +612,40 @@ async fn a_mutex_of_a_session_ends_with_it() {
     server.expire(session.id()).await.unwrap();
     let error = within(lock).await.unwrap().unwrap_err();
     assert_eq!(kind(&error), &Kind::SessionEnded(SessionEnd::Expired));
+}
+
+/// A clone that is dropped would release what the other one holds.
+#[test]
+fn guards_move_between_threads_and_are_not_cloned() {
+    struct Probe<T>(std::marker::PhantomData<T>);
+    trait Fallback {
+        const IS_CLONE: bool = false;
+    }
+    impl<T> Fallback for Probe<T> {}
+    impl<T: Clone> Probe<T> {
+        const IS_CLONE: bool = true;
+    }
+    const fn is_sent<T: Send + Sync>() {}
+    is_sent::<LockGuard>();
+    is_sent::<LeaderGuard>();
+    const { assert!(Probe::<Term>::IS_CLONE) };
+    const { assert!(!Probe::<LockGuard>::IS_CLONE) };
+    const { assert!(!Probe::<LeaderGuard>::IS_CLONE) };
+    const { assert!(!Probe::<OwnedNode>::IS_CLONE) };
+}
+
+/// Dropping needs no runtime, as it would if it spawned a task.
+#[test]
+fn a_guard_may_be_dropped_outside_of_any_runtime() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (server, _client, guard) = runtime.block_on(async {
+        let server = server().await;
+        let client = Faulty::lasting(&server).await;
+        let guard = client.lock().await;
+        (server, client, guard)
+    });
+    drop(guard);
+    runtime.block_on(server.expect_left(&[DIR])).unwrap();
 }
 
 #[tokio::test]

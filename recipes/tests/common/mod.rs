@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use zk_client::{Client, SessionRef};
-use zk_recipes::Mutex;
+use zk_recipes::{LockGuard, Mutex, Result};
 use zk_testkit::{Direction, FaultProxy, OpCode, TestServer};
 
 /// The directory of every test.
@@ -51,6 +52,25 @@ impl Faulty {
 
     pub(crate) fn mutex(&self) -> Mutex {
         Mutex::builder(&self.zk, DIR).build().unwrap()
+    }
+
+    /// Takes the lock.
+    pub(crate) async fn lock(&self) -> LockGuard {
+        within(self.mutex().lock()).await.unwrap()
+    }
+
+    /// Takes the lock if it is free.
+    pub(crate) async fn try_lock(&self) -> Option<LockGuard> {
+        within(self.mutex().try_lock()).await.unwrap()
+    }
+
+    /// Asks for the lock, and returns when that waits behind another contender.
+    pub(crate) async fn begin_to_wait(&self) -> JoinHandle<Result<LockGuard>> {
+        let watches = self.proxy.wait_for(OpCode::GET_DATA);
+        let mutex = self.mutex();
+        let lock = tokio::spawn(async move { mutex.lock().await });
+        within(watches).await;
+        lock
     }
 
     /// Cuts the connection and waits until there is another.
