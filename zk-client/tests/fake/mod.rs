@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +19,15 @@ pub(crate) const TIMEOUT_MS: i32 = 30_000;
 
 /// The session that it gives first.
 pub(crate) const SESSION: i64 = 7;
+
+/// What a client does it does long before this, on a machine under load too.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("the client does something within 30 s")
+}
 
 pub(crate) struct Fake {
     listener: TcpListener,
@@ -45,7 +55,7 @@ impl Fake {
 
     /// Takes a connection and its handshake, without an answer.
     pub(crate) async fn take(&self) -> (Link, ConnectRequest) {
-        let (stream, _) = self.listener.accept().await.unwrap();
+        let (stream, _) = within(self.listener.accept()).await.unwrap();
         let mut link = Link {
             stream,
             input: BytesMut::new(),
@@ -93,7 +103,7 @@ impl Link {
             if let Some(frame) = split_frame(&mut self.input, 1 << 20).unwrap() {
                 return Some(frame);
             }
-            if self.stream.read_buf(&mut self.input).await.unwrap() == 0 {
+            if within(self.stream.read_buf(&mut self.input)).await.unwrap() == 0 {
                 return None;
             }
         }
