@@ -13,13 +13,14 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
-use zk_proto::{Record as _, Request, SessionId, Txn, TxnDigest, TxnHeader, Xid, Zxid};
+use zk_proto::{ErrorCode, Record as _, Request, SessionId, Txn, TxnDigest, Xid, Zxid};
 
 use crate::Now;
 use crate::prep::{Asked, Prep, Prepared};
 use crate::reaper::Reaper;
 use crate::replica::Replica;
 use crate::tracker::{Owner, Tracker};
+use crate::unapplied::Unapplied;
 
 /// Records are encoded into blocks of this size, as long as there is room for an ordinary one. A
 /// block lives until its last record is written.
@@ -34,18 +35,11 @@ pub(crate) struct Authority {
     /// Sessions whose createSession is not applied yet, and through which server they come.
     opening: HashMap<SessionId, Owner>,
     /// Made and not yet applied.
-    pending: VecDeque<Pending>,
+    pending: VecDeque<Unapplied>,
     /// Made since [`take_made`](Self::take_made).
     made: Vec<Made>,
     /// Records are encoded into one buffer and split off.
     encoded: BytesMut,
-}
-
-#[derive(Debug)]
-struct Pending {
-    header: TxnHeader,
-    txn: Txn,
-    digest: Option<u64>,
 }
 
 /// A transaction to be sent to disks.
@@ -96,9 +90,42 @@ impl Authority {
         core::mem::take(&mut self.made)
     }
 
+    /// What was made and is not applied, oldest first.
+    pub(crate) fn unapplied(&self) -> impl Iterator<Item = (Zxid, &Bytes)> {
+        let pending = self.pending.iter();
+        pending.map(|pending| (pending.header.zxid, &pending.record))
+    }
+
+    /// Ends, and leaves what was made and is not applied.
+    pub(crate) fn into_unapplied(self) -> VecDeque<Unapplied> {
+        self.pending
+    }
+
+    /// Whether a session may ask for something through this server.
+    ///
+    /// # Errors
+    /// SESSIONEXPIRED when it is over, SESSIONMOVED when its client went to another server.
+    pub(crate) fn claim(&mut self, session: SessionId, owner: Owner) -> Result<(), ErrorCode> {
+        match self.tracker.owner(session) {
+            _ if !self.tracker.is_open(session) => Err(ErrorCode::SESSION_EXPIRED),
+            Some(other) if other != owner => Err(ErrorCode::SESSION_MOVED),
+            Some(_) => Ok(()),
+            None => {
+                self.tracker.set_owner(session, owner);
+                Ok(())
+            }
+        }
+    }
+
     /// Makes a transaction of a write.
     pub(crate) fn write(&mut self, asked: Asked<'_>, request: Request) {
         let prepared = self.prep.write(asked, request);
+        self.make(prepared);
+    }
+
+    /// Makes a transaction of a request that is refused whatever it asks for.
+    pub(crate) fn refuse(&mut self, session: SessionId, xid: Xid, now: Now, code: ErrorCode) {
+        let prepared = self.prep.refuse(session, xid, now.wall_ms, code);
         self.make(prepared);
     }
 
@@ -172,14 +199,16 @@ impl Authority {
             }
             .encode(&mut self.encoded);
         }
+        let record = self.encoded.split().freeze();
         self.made.push(Made {
             zxid: header.zxid,
-            record: self.encoded.split().freeze(),
+            record: record.clone(),
         });
-        self.pending.push_back(Pending {
+        self.pending.push_back(Unapplied {
             header,
             txn,
             digest,
+            record,
         });
     }
 
@@ -194,17 +223,9 @@ impl Authority {
             self.last_zxid()
         );
         while let Some(pending) = (self.pending).pop_front_if(|next| next.header.zxid <= zxid) {
-            let Pending {
-                header,
-                txn,
-                digest,
-            } = pending;
-            let is_expected = replica.apply(&header, &txn, digest);
-            assert!(
-                is_expected,
-                "{}: {txn:?} was prepared otherwise",
-                header.zxid
-            );
+            let is_expected = replica.apply(&pending);
+            assert!(is_expected, "prepared otherwise: {pending:?}");
+            let Unapplied { header, txn, .. } = pending;
             self.prep.on_applied(header.zxid);
             match txn {
                 Txn::CreateSession { timeout_ms } => {

@@ -1,6 +1,7 @@
 //! The connections that carry, open or resume a session.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use hashbrown::HashMap;
@@ -25,6 +26,13 @@ pub(crate) struct Connection {
     pub(crate) waiting: VecDeque<Waiting>,
     /// It will be closed when what waits is answered: no more is taken from it.
     pub(crate) is_ending: bool,
+}
+
+impl Connection {
+    /// The session timeout granted to it, in ms.
+    pub(crate) fn granted_ms(&self) -> i32 {
+        i32::try_from(self.granted.as_millis()).unwrap_or(i32::MAX)
+    }
 }
 
 /// Something that waits for its turn.
@@ -107,6 +115,17 @@ impl Connections {
             self.awaiting.remove(&connection.session);
         }
         connection
+    }
+
+    /// The slots of all connections, in the order of their numbers.
+    pub(crate) fn slots(&self) -> Vec<u32> {
+        let mut slots: Vec<_> = (self.by_id.iter()).map(|(&id, &slot)| (id, slot)).collect();
+        slots.sort_unstable();
+        slots.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
     }
 
     pub(crate) fn slot_of(&self, id: ConnId) -> Option<u32> {

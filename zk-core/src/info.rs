@@ -52,6 +52,8 @@ pub struct Counters {
     pub events_withheld: u64,
     /// Containers and znodes with a time to live that were deleted.
     pub reaped: u64,
+    /// Transactions of a leader that came out otherwise here than there.
+    pub digest_mismatches: u64,
 }
 
 /// The tree's digest after a transaction, as `hash` tells it.

@@ -21,6 +21,7 @@ pub mod quorum;
 mod random;
 mod read;
 mod reaper;
+mod recent;
 mod replica;
 mod roles;
 mod session_ids;
@@ -31,12 +32,14 @@ mod snapshots;
 mod tests;
 mod tracker;
 pub mod tree;
+mod unapplied;
 mod watches;
 
 pub use auth::{ACL_ENTRIES_MAX, AUTH_BYTES_MAX};
 pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
 pub use info::{Counters, DigestAt, SessionInfo, WatchSummary};
 pub use io::{
-    CloseReason, ConnId, Effect, Incoming, Input, Now, QuotaExceeded, QuotaOf, SnapshotView,
+    CloseReason, ConnId, Effect, EpochPromise, HaltReason, Incoming, Input, LeaveReason, Now,
+    QuorumEffect, QuorumInput, QuorumLink, QuotaExceeded, QuotaOf, SnapshotView,
 };
-pub use roles::Core;
+pub use roles::{Core, MemberSettings};

@@ -130,6 +130,15 @@ impl Sessions {
         sessions.collect()
     }
 
+    /// Nothing waits any more: whoever would answer is gone.
+    pub(crate) fn forget_submitted(&mut self) {
+        for &slot in self.by_id.values() {
+            let session = self.slots.get_mut(slot);
+            session.submitted = VecDeque::new();
+            session.answered = 0;
+        }
+    }
+
     /// Forgets a session.
     pub(crate) fn remove(&mut self, slot: u32) -> Session {
         let session = self.slots.remove(slot);

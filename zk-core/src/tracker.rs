@@ -12,11 +12,15 @@ use core::time::Duration;
 use hashbrown::HashMap;
 use zk_proto::SessionId;
 
+use crate::QuorumLink;
+
 /// Through which server a session's requests come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// This one.
     Here,
+    /// The learner at the other end of a link.
+    Learner(QuorumLink),
 }
 
 #[derive(Debug)]
@@ -101,6 +105,11 @@ impl Tracker {
             }
             Some(_) | None => false,
         }
+    }
+
+    /// Who speaks for the session.
+    pub(crate) fn owner(&self, id: SessionId) -> Option<Owner> {
+        self.sessions.get(&id)?.owner
     }
 
     /// The session is about to end: it does not expire, and nothing is taken from it any more.
@@ -232,5 +241,15 @@ mod tests {
         tracker.set_closing(ID);
         assert!(!tracker.set_owner(ID, Owner::Here));
         assert_eq!(tracker.take_expired(at(2_000)), []);
+    }
+
+    #[test]
+    fn a_session_has_the_owner_that_its_client_came_to_last() {
+        let mut tracker = opened(1_000, 0);
+        assert_eq!(tracker.owner(ID), None);
+        for owner in [Owner::Here, Owner::Learner(QuorumLink(3))] {
+            assert!(tracker.set_owner(ID, owner));
+            assert_eq!(tracker.owner(ID), Some(owner));
+        }
     }
 }

@@ -10,7 +10,7 @@ mod ip;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use zk_proto::{Acl, Auth, ErrorCode, Id, Perms};
 
@@ -39,6 +39,22 @@ impl Identities {
             ids: [Id::new("ip", ip::java_text(peer))].into(),
             is_super: false,
         }
+    }
+
+    /// What another server says of its client.
+    pub(crate) fn of_ids(ids: Vec<Id>) -> Self {
+        let address = ids.iter().find(|id| id.scheme == "ip");
+        let peer = address.and_then(|id| id.id.parse().ok());
+        Self {
+            peer: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            is_super: ids.iter().any(|id| id.scheme == "super"),
+            ids,
+        }
+    }
+
+    /// All of it, for another server.
+    pub(crate) fn to_ids(&self) -> Vec<Id> {
+        self.ids.clone()
     }
 
     fn add(&mut self, id: Id) {

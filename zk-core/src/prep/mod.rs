@@ -147,6 +147,17 @@ impl Prep {
         self.prepared(asked.session, asked.xid, asked.time_ms, op, txn)
     }
 
+    /// An error transaction for a request that is refused whatever it asks for.
+    pub(crate) fn refuse(
+        &mut self,
+        session: SessionId,
+        xid: Xid,
+        time_ms: i64,
+        code: ErrorCode,
+    ) -> Prepared {
+        self.prepared(session, xid, time_ms, OpCode::ERROR, Txn::Error(code))
+    }
+
     /// A transaction that opens a session.
     pub(crate) fn create_session(
         &mut self,

@@ -4,23 +4,31 @@ use zk_proto::{ErrorCode, MultiResult, OpCode, Response, Txn, TxnHeader, Zxid};
 
 use super::{DIGEST_INTERVAL, DIGESTS_MAX, Replica};
 use crate::tree::{Applied, Outcome};
+use crate::unapplied::Unapplied;
 use crate::{CloseReason, DigestAt};
 
 impl Replica {
     /// Applies a transaction. Whether it came out as whoever made it expected: it changed what it was
-    /// to change, and left the tree with the `digest`.
-    pub(crate) fn apply(&mut self, header: &TxnHeader, txn: &Txn, digest: Option<u64>) -> bool {
+    /// to change, and left the tree with its digest.
+    pub(crate) fn apply(&mut self, agreed: &Unapplied) -> bool {
+        let Unapplied {
+            header,
+            txn,
+            digest,
+            record,
+        } = agreed;
         let zxid = header.zxid;
+        self.recent.push(zxid, record);
         let Applied { outcome, changes } = self.tree.apply(header, txn);
         let mut is_expected = matches!(txn, Txn::Error(_)) || !matches!(outcome, Outcome::Error(_));
-        if let Some(expected) = digest {
+        if let &Some(expected) = digest {
             let found = self.tree.digest();
             is_expected &= found == expected;
             self.keep_digest(zxid, found);
         }
         self.tell_changes(zxid, &changes);
-        match *txn {
-            Txn::CreateSession { timeout_ms } => {
+        match txn {
+            &Txn::CreateSession { timeout_ms } => {
                 let session = self.sessions.open(header.session, timeout_ms);
                 if let Some(slot) = self.conns.take_awaiting(header.session) {
                     self.attach(slot, session);

@@ -58,8 +58,8 @@ impl Replica {
             } = self;
             let session = session_ids.next(|id| sessions.slot_of(id).is_some() || conns.awaits(id));
             connection.session = session;
+            let timeout_ms = connection.granted_ms();
             self.wait_for_session(connection);
-            let timeout_ms = timeout_ms(granted);
             return Some(Resuming::New {
                 session,
                 timeout_ms,
@@ -133,7 +133,7 @@ impl Replica {
         conn.attached = Some(session);
         let response = ConnectResponse {
             protocol_version: 0,
-            timeout_ms: timeout_ms(conn.granted),
+            timeout_ms: conn.granted_ms(),
             session_id: conn.session,
             password: Bytes::copy_from_slice(&session_password(conn.session)),
             read_only: conn.has_read_only_byte.then_some(false),
@@ -141,10 +141,6 @@ impl Replica {
         let conn = conn.id;
         self.effects.push(Effect::Accept { conn, response });
     }
-}
-
-fn timeout_ms(granted: Duration) -> i32 {
-    i32::try_from(granted.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// Whether the client proves the session to be its own. The time it takes does not tell how much

@@ -27,6 +27,7 @@ use zk_proto::{ErrorCode, ReplyHeader, Response, SessionId, Xid, Zxid};
 
 use crate::auth::Policy;
 use crate::connections::Connections;
+use crate::recent::Recent;
 use crate::session_ids::SessionIds;
 use crate::sessions::Sessions;
 use crate::snapshots::Snapshots;
@@ -35,6 +36,7 @@ use crate::watches::{About, Watches};
 use crate::{CloseReason, ConnId, CoreConfig, Counters, DigestAt, Effect, Now, SnapshotView};
 
 pub(crate) use connect::Resuming;
+pub(crate) use requests::is_write;
 
 /// Every such transaction's digest is kept, and so many of them (`DataTree`).
 const DIGEST_INTERVAL: i64 = 128;
@@ -50,6 +52,7 @@ pub(crate) struct Replica {
     pub(crate) watches: Watches,
     pub(crate) counters: Counters,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) recent: Recent,
     session_ids: SessionIds,
     snapshots: Snapshots,
     digests: VecDeque<DigestAt>,
@@ -58,7 +61,12 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(crate) fn new(config: CoreConfig, recovered: Recovered, now: Now) -> Self {
+    pub(crate) fn new(
+        config: CoreConfig,
+        recovered: Recovered,
+        recent_txns: usize,
+        now: Now,
+    ) -> Self {
         let Recovered { tree, sessions, .. } = recovered;
         Self {
             policy: Policy::new(&config),
@@ -66,6 +74,7 @@ impl Replica {
             sessions: Sessions::new(&sessions),
             conns: Connections::default(),
             watches: Watches::default(),
+            recent: Recent::new(recent_txns),
             snapshots: Snapshots::new(&config),
             digests: VecDeque::new(),
             counters: Counters::default(),
@@ -74,6 +83,15 @@ impl Replica {
             tree,
             config,
         }
+    }
+
+    /// Another state takes the place of this one. There are no clients.
+    pub(crate) fn replace(&mut self, recovered: Recovered) {
+        assert!(self.conns.is_empty(), "clients saw another state");
+        self.tree = recovered.tree;
+        self.sessions = Sessions::new(&recovered.sessions);
+        self.recent.clear();
+        self.digests.clear();
     }
 
     /// Sends a transaction to the disk.

@@ -1,7 +1,9 @@
 //! Requests of clients: writes go to whoever makes transactions, everything else takes its turn
 //! behind them.
 
-use zk_proto::{Auth, ErrorCode, OpCode, Request, Response, Xid, Zxid};
+use alloc::string::String;
+
+use zk_proto::{Auth, ErrorCode, OpCode, Request, Response, SessionId, Xid, Zxid};
 
 use super::Replica;
 use crate::connections::{AnswerZxid, Turn, Waiting};
@@ -15,9 +17,14 @@ impl Replica {
         (self.conns.find(slot)).is_some_and(|conn| conn.attached.is_some() && !conn.is_ending)
     }
 
-    /// Takes a request. One that is no write has its turn here; a write is given back, to be
-    /// [submitted](Self::submit).
-    pub(crate) fn on_request(&mut self, slot: u32, incoming: Incoming) -> Option<Request> {
+    /// Takes a request. It has its turn here, unless it is one of those that are submitted: that is
+    /// given back, to be [submitted](Self::submit).
+    pub(crate) fn on_request(
+        &mut self,
+        slot: u32,
+        incoming: Incoming,
+        is_submitted: impl FnOnce(&Request) -> bool,
+    ) -> Option<Request> {
         let Incoming { header, request } = incoming;
         let answer = |zxid, result, close| Turn::Answer {
             zxid,
@@ -31,7 +38,7 @@ impl Replica {
                 let result = Err(ErrorCode::SESSION_CLOSED_REQUIRE_SASL_AUTH);
                 answer(AnswerZxid::Zero, result, Some(CloseReason::AuthRequired))
             }
-            Ok(request) if is_write(&request) => return Some(request),
+            Ok(request) if is_submitted(&request) => return Some(request),
             Ok(Request::Auth(auth)) => self.authenticate(slot, auth),
             // Apache's server without SASL answers each token with none, and proves nothing.
             Ok(Request::Sasl { .. }) => answer(AnswerZxid::Zero, Ok(Response::Token(None)), None),
@@ -72,6 +79,25 @@ impl Replica {
             conn: conn.id,
             after,
         });
+    }
+
+    /// The leader has seen a client's sync: everything agreed on before is applied.
+    pub(crate) fn answer_sync(&mut self, session: SessionId, xid: Xid, path: String) {
+        let Some(session) = self.sessions.slot_of(session) else {
+            return;
+        };
+        let session = self.sessions.get_mut(session);
+        let Some(answered) = session.take_answered(xid, Zxid(i64::MAX)) else {
+            return;
+        };
+        let Some(slot) = session.conn else {
+            return;
+        };
+        if self.conns.get(slot).id == answered.conn {
+            let zxid = self.tree.last_zxid();
+            self.reply(answered.conn, xid, zxid, Ok(Response::Path(path)));
+        }
+        self.take_turns(slot);
     }
 
     /// What is proven counts from here on, though the answer has to wait for its turn.
@@ -157,7 +183,8 @@ impl Replica {
     }
 }
 
-const fn is_write(request: &Request) -> bool {
+/// Whether the request becomes a transaction.
+pub(crate) const fn is_write(request: &Request) -> bool {
     matches!(
         request,
         Request::Create(_)

@@ -1,21 +1,33 @@
 //! The core: a replica, and the role that the server has for it.
 
+mod facts;
+mod leader;
+mod learner;
+mod member;
 mod standalone;
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use zk_proto::{ConnectRequest, Request, SessionId, Xid, Zxid};
+use zk_proto::quorum::{EnsembleConfig, ServerState};
+use zk_proto::{ConnectRequest, Request, ServerId, SessionId, Xid, Zxid};
 
 use crate::auth::Identities;
+use crate::authority::Authority;
+use crate::election::ElectionConfig;
 use crate::prep::Asked;
-use crate::replica::{Replica, Resuming};
+use crate::replica::{Replica, Resuming, is_write};
 use crate::tracker::Owner;
 use crate::tree::{Recovered, Tree};
 use crate::{
-    ConnId, CoreConfig, Counters, DigestAt, Effect, Incoming, Input, Now, SessionInfo, WatchSummary,
+    CloseReason, ConnId, CoreConfig, Counters, DigestAt, Effect, Incoming, Input, Now, SessionInfo,
+    WatchSummary,
 };
+use facts::Facts;
+pub use facts::MemberSettings;
+use learner::Learner;
+use member::Member;
 use standalone::Standalone;
 
 /// A server's core. See the [crate](crate) for how it is driven.
@@ -26,8 +38,20 @@ pub struct Core {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 enum Role {
     Standalone(Standalone),
+    Member(Member),
+}
+
+/// Who decides on what clients of this server ask for.
+enum Decider<'a> {
+    /// Nobody: the server is not part of a quorum.
+    Nobody,
+    /// This server makes transactions.
+    Here(&'a mut Authority),
+    /// The leader does.
+    Leader(&'a mut Learner, &'a Facts),
 }
 
 impl Core {
@@ -35,9 +59,29 @@ impl Core {
     /// timeout from `now` on.
     #[must_use]
     pub fn standalone(config: CoreConfig, recovered: Recovered, now: Now) -> Self {
-        let replica = Replica::new(config, recovered, now);
+        let replica = Replica::new(config, recovered, 0, now);
         Self {
             role: Role::Standalone(Standalone::new(&replica, now)),
+            replica,
+        }
+    }
+
+    /// A member of an ensemble, on top of what storage recovered: `epochs` are the accepted and the
+    /// current one. It begins by looking for a leader.
+    #[must_use]
+    pub fn member(
+        config: CoreConfig,
+        settings: MemberSettings,
+        election: ElectionConfig,
+        ensemble: EnsembleConfig,
+        epochs: (u32, u32),
+        recovered: Recovered,
+        now: Now,
+    ) -> Self {
+        let mut replica = Replica::new(config, recovered, settings.recent_txns, now);
+        let member = Member::new(settings, election, ensemble, epochs, &mut replica, now);
+        Self {
+            role: Role::Member(member),
             replica,
         }
     }
@@ -46,7 +90,7 @@ impl Core {
     ///
     /// # Panics
     /// When the driver breaks its contract (a connection numbered twice, a flush of what was not
-    /// appended), or an invariant of the core is broken.
+    /// appended, a packet for a server that is alone), or an invariant of the core is broken.
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
             Input::Connect {
@@ -62,14 +106,21 @@ impl Core {
             }
             Input::Flushed { zxid } => match &mut self.role {
                 Role::Standalone(role) => role.on_flushed(&mut self.replica, zxid, now),
+                Role::Member(member) => member.on_flushed(&mut self.replica, zxid, now),
             },
             Input::SnapshotWritten { .. } => self.replica.on_snapshot_written(),
             Input::Tick => match &mut self.role {
                 Role::Standalone(role) => role.authority.on_tick(&mut self.replica, now),
+                Role::Member(member) => member.on_tick(&mut self.replica, now),
+            },
+            Input::Quorum(input) => match &mut self.role {
+                Role::Standalone(_) => panic!("a server alone has no peers: {input:?}"),
+                Role::Member(member) => member.on_quorum(&mut self.replica, input, now),
             },
         }
         match &mut self.role {
             Role::Standalone(role) => role.send_made(&mut self.replica),
+            Role::Member(member) => member.propose(&mut self.replica, now),
         }
     }
 
@@ -83,6 +134,7 @@ impl Core {
     pub fn next_deadline(&self) -> Option<Duration> {
         match &self.role {
             Role::Standalone(role) => Some(role.authority.next_deadline()),
+            Role::Member(member) => member.next_deadline(),
         }
     }
 
@@ -92,26 +144,53 @@ impl Core {
         self.replica.begin_snapshot()
     }
 
+    /// Who decides, and the replica that it decides for.
+    fn decider(&mut self) -> (Decider<'_>, &mut Replica) {
+        let decider = match &mut self.role {
+            Role::Standalone(role) => Decider::Here(&mut role.authority),
+            Role::Member(member) => member.decider(),
+        };
+        (decider, &mut self.replica)
+    }
+
     fn on_connect(&mut self, now: Now, conn: ConnId, peer: IpAddr, request: &ConnectRequest) {
+        let (decider, replica) = self.decider();
+        if matches!(decider, Decider::Nobody) {
+            replica.refuse(conn, CloseReason::NotServing);
+            return;
+        }
         let who = Identities::of_peer(peer);
-        let Some(wanted) = self.replica.on_connect(conn, who, request) else {
+        let Some(wanted) = replica.on_connect(conn, who, request) else {
             return;
         };
-        match &mut self.role {
-            Role::Standalone(Standalone { authority }) => match wanted {
+        match (decider, wanted) {
+            (Decider::Nobody, _) => {}
+            (
+                Decider::Here(authority),
                 Resuming::New {
                     session,
                     timeout_ms,
-                } => authority.create_session(session, Xid(0), timeout_ms, Owner::Here, now),
-                Resuming::Own { session, slot } => {
-                    let granted = self.replica.conns.get(slot).granted;
-                    let is_open = authority.tracker.set_owner(session, Owner::Here);
-                    if is_open {
-                        authority.tracker.touch(session, granted, now.monotonic);
-                    }
-                    self.replica.resume(session, is_open);
+                },
+            ) => authority.create_session(session, Xid(0), timeout_ms, Owner::Here, now),
+            (Decider::Here(authority), Resuming::Own { session, slot }) => {
+                let granted = replica.conns.get(slot).granted;
+                let is_open = authority.tracker.set_owner(session, Owner::Here);
+                if is_open {
+                    authority.tracker.touch(session, granted, now.monotonic);
                 }
-            },
+                replica.resume(session, is_open);
+            }
+            (
+                Decider::Leader(learner, _),
+                Resuming::New {
+                    session,
+                    timeout_ms,
+                },
+            ) => learner.create_session(replica, session, timeout_ms),
+            (Decider::Leader(learner, _), Resuming::Own { session, slot }) => {
+                let timeout_ms = replica.conns.get(slot).granted_ms();
+                learner.revalidate(replica, session, timeout_ms);
+            }
         }
     }
 
@@ -120,53 +199,84 @@ impl Core {
             return;
         };
         let conn = self.replica.conns.get(slot);
-        let (session, granted) = (conn.session, conn.granted);
-        match &mut self.role {
-            Role::Standalone(Standalone { authority }) => {
+        let (session, granted, granted_ms) = (conn.session, conn.granted, conn.granted_ms());
+        match self.decider().0 {
+            Decider::Nobody => {}
+            Decider::Here(authority) => {
                 authority.tracker.touch(session, granted, now.monotonic);
             }
+            Decider::Leader(learner, _) => learner.touch(session, granted_ms),
         }
         for incoming in requests {
-            if !self.replica.is_heard(slot) || !self.hears(session) {
+            if !self.hears(slot, session) {
                 return;
             }
-            let xid = incoming.header.xid;
-            if let Some(request) = self.replica.on_request(slot, incoming) {
-                self.submit(now, slot, xid, request);
+            self.on_request(now, slot, incoming);
+        }
+    }
+
+    /// Whether requests of the connection are still taken: its session is not about to end, as far
+    /// as this server knows.
+    fn hears(&mut self, slot: u32, session: SessionId) -> bool {
+        let (decider, replica) = self.decider();
+        replica.is_heard(slot)
+            && match decider {
+                Decider::Nobody => false,
+                Decider::Here(authority) => authority.tracker.is_open(session),
+                Decider::Leader(..) => true,
             }
-        }
     }
 
-    /// Whether the session is not about to end, as far as this server knows.
-    fn hears(&self, session: SessionId) -> bool {
-        match &self.role {
-            Role::Standalone(role) => role.authority.tracker.is_open(session),
-        }
-    }
-
-    fn submit(&mut self, now: Now, slot: u32, xid: Xid, request: Request) {
-        let ends = matches!(request, Request::CloseSession);
-        match &mut self.role {
-            Role::Standalone(Standalone { authority }) => {
-                self.replica.submit(slot, xid, authority.last_zxid(), ends);
-                let conn = self.replica.conns.get(slot);
-                if ends {
-                    authority.close_session(&self.replica, conn.session, xid, now);
-                    return;
+    fn on_request(&mut self, now: Now, slot: u32, incoming: Incoming) {
+        let xid = incoming.header.xid;
+        let (decider, replica) = self.decider();
+        match decider {
+            Decider::Nobody => {}
+            Decider::Here(authority) => {
+                if let Some(request) = replica.on_request(slot, incoming, is_write) {
+                    submit(authority, replica, slot, xid, request, now);
                 }
-                let asked = Asked {
-                    tree: &self.replica.tree,
-                    policy: &self.replica.policy,
-                    counters: &mut self.replica.counters,
-                    effects: &mut self.replica.effects,
-                    who: &conn.who,
-                    session: conn.session,
-                    xid,
-                    time_ms: now.wall_ms,
-                };
-                authority.write(asked, request);
+            }
+            Decider::Leader(learner, facts) => {
+                let is_forwarded =
+                    |request: &_| is_write(request) || matches!(request, Request::Sync { .. });
+                if let Some(request) = replica.on_request(slot, incoming, is_forwarded) {
+                    learner.forward(replica, facts, slot, xid, request);
+                }
             }
         }
+    }
+}
+
+/// Makes a transaction of what a client of this server asks for.
+fn submit(
+    authority: &mut Authority,
+    replica: &mut Replica,
+    slot: u32,
+    xid: Xid,
+    request: Request,
+    now: Now,
+) {
+    let ends = matches!(request, Request::CloseSession);
+    replica.submit(slot, xid, authority.last_zxid(), ends);
+    let conn = replica.conns.get(slot);
+    let session = conn.session;
+    if let Err(code) = authority.claim(session, Owner::Here) {
+        authority.refuse(session, xid, now, code);
+    } else if ends {
+        authority.close_session(replica, session, xid, now);
+    } else {
+        let asked = Asked {
+            tree: &replica.tree,
+            policy: &replica.policy,
+            counters: &mut replica.counters,
+            effects: &mut replica.effects,
+            who: &conn.who,
+            session,
+            xid,
+            time_ms: now.wall_ms,
+        };
+        authority.write(asked, request);
     }
 }
 
@@ -176,6 +286,7 @@ impl Core {
     pub(crate) fn is_idle(&self) -> bool {
         match &self.role {
             Role::Standalone(role) => role.authority.is_idle(),
+            Role::Member(member) => member.outstanding() == 0,
         }
     }
 }
@@ -199,6 +310,7 @@ impl Core {
     pub fn outstanding(&self) -> usize {
         match &self.role {
             Role::Standalone(role) => role.authority.outstanding(),
+            Role::Member(member) => member.outstanding(),
         }
     }
 
@@ -219,6 +331,34 @@ impl Core {
     fn expires(&self, session: SessionId) -> Option<Duration> {
         match &self.role {
             Role::Standalone(role) => role.authority.tracker.expires(session),
+            Role::Member(member) => member.expires(session),
+        }
+    }
+
+    /// What the server does in its ensemble; `None` when it is alone.
+    #[must_use]
+    pub fn state(&self) -> Option<ServerState> {
+        match &self.role {
+            Role::Standalone(_) => None,
+            Role::Member(member) => Some(member.state()),
+        }
+    }
+
+    /// Whether clients are served.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        match &self.role {
+            Role::Standalone(_) => true,
+            Role::Member(member) => member.is_serving(),
+        }
+    }
+
+    /// Whom the server follows, or itself while it leads; `None` when it is alone or looks for one.
+    #[must_use]
+    pub fn leader(&self) -> Option<ServerId> {
+        match &self.role {
+            Role::Standalone(_) => None,
+            Role::Member(member) => member.leader(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod authorization;
 mod determinism;
+mod ensemble;
 mod model;
 mod order;
 mod quotas;

@@ -393,7 +393,9 @@ impl Play {
                 Effect::Accept { .. }
                 | Effect::Append { .. }
                 | Effect::Snapshot(_)
-                | Effect::QuotaExceeded(_) => {}
+                | Effect::QuotaExceeded(_)
+                | Effect::Quorum(_)
+                | Effect::Halt(_) => {}
             }
             self.all.push(effect);
         }

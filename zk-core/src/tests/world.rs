@@ -284,5 +284,6 @@ pub(super) fn text(effect: &Effect) -> String {
             let (usage, limit) = (exceeded.usage, exceeded.limit);
             format!("{hard} quota of {path}: {usage} {what:?}, limit {limit}")
         }
+        Effect::Quorum(_) | Effect::Halt(_) => unreachable!("the server is alone"),
     }
 }

@@ -1,0 +1,334 @@
+//! Proposals, acknowledgements and commits.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use zk_proto::quorum::{FromLeader, FromLearner, inform_packet, proposal_packet};
+use zk_proto::{ErrorCode, OpCode, Reader, Record as _, Request, ServerId, SessionId, Xid, Zxid};
+
+use super::learner::Stage as LearnerStage;
+use super::{Leader, Stage, push, send};
+use crate::auth::Identities;
+use crate::authority::{Authority, Made};
+use crate::prep::Asked;
+use crate::replica::{Replica, is_write};
+use crate::roles::facts::{Facts, Step};
+use crate::tracker::Owner;
+use crate::{LeaveReason, Now, QuorumEffect, QuorumLink};
+
+/// In the last transactions of an epoch the leader steps down, so that the next epoch begins before
+/// zxids run out.
+const ROLL_OVER: u32 = u32::MAX - (1 << 16);
+
+#[derive(Debug)]
+pub(super) struct Broadcast {
+    pub(super) authority: Authority,
+    /// The newest proposal that each follower has on disk, with all before it.
+    acked: BTreeMap<ServerId, Zxid>,
+    committed: Zxid,
+    /// Syncs of learners, which are answered when the transaction is committed.
+    syncs: VecDeque<(Zxid, QuorumLink)>,
+}
+
+impl Broadcast {
+    pub(super) fn new(replica: &Replica, epoch: Zxid, now: Now) -> Self {
+        Self {
+            authority: Authority::new(replica, epoch, now),
+            acked: BTreeMap::new(),
+            committed: epoch,
+            syncs: VecDeque::new(),
+        }
+    }
+
+    /// The server is not connected any more.
+    pub(super) fn forget(&mut self, server: ServerId) {
+        self.acked.remove(&server);
+    }
+
+    /// The newest proposal that a quorum has on disk.
+    fn agreed(&self, facts: &Facts) -> Zxid {
+        let acked = |id| match id == facts.id {
+            true => facts.flushed,
+            false => self.acked.get(&id).copied().unwrap_or(self.committed),
+        };
+        let candidates = self.acked.values().copied().chain([facts.flushed]);
+        candidates
+            .filter(|&zxid| {
+                zxid > self.committed && facts.quorums.has_all_by(|id| acked(id) >= zxid)
+            })
+            .max()
+            .unwrap_or(self.committed)
+            .min(self.authority.last_zxid())
+    }
+}
+
+impl Leader {
+    /// Proposes what was made: it goes to the disk and to the followers at once.
+    pub(crate) fn propose(&mut self, facts: &mut Facts, replica: &mut Replica, now: Now) {
+        let Stage::Broadcast(broadcast) = &mut self.stage else {
+            return;
+        };
+        let deadline = now.monotonic + facts.settings.sync_timeout();
+        for Made { zxid, record } in broadcast.authority.take_made() {
+            let packet = proposal_packet(zxid, &record);
+            facts.append(replica, zxid, record);
+            for (&link, learner) in &mut self.learners {
+                if learner.is_forwarded_to() && !learner.is_observer {
+                    learner.unacked.get_or_insert((zxid, deadline));
+                    if let Some(packets) = learner.hold(packet.clone()) {
+                        send(replica, link, packets);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Commits what a quorum has on disk.
+    pub(crate) fn commit(&mut self, facts: &Facts, replica: &mut Replica, now: Now) {
+        let Stage::Broadcast(broadcast) = &mut self.stage else {
+            return;
+        };
+        let agreed = broadcast.agreed(facts);
+        if agreed <= broadcast.committed {
+            return;
+        }
+        let (mut commits, mut informs) = (BytesMut::new(), BytesMut::new());
+        let has_observers = (self.learners.values())
+            .any(|learner| learner.is_observer && learner.is_forwarded_to());
+        for (zxid, record) in broadcast.authority.unapplied() {
+            if zxid > agreed {
+                break;
+            }
+            FromLeader::Commit { zxid }.encode(&mut commits);
+            if has_observers {
+                informs.extend_from_slice(&inform_packet(zxid, record));
+            }
+        }
+        let (commits, informs) = (commits.freeze(), informs.freeze());
+        for (&link, learner) in &mut self.learners {
+            if learner.is_forwarded_to() {
+                let packets = match learner.is_observer {
+                    true => informs.clone(),
+                    false => commits.clone(),
+                };
+                if let Some(packets) = learner.hold(packets) {
+                    send(replica, link, packets);
+                }
+            }
+        }
+        broadcast.authority.commit(replica, agreed, now);
+        broadcast.committed = agreed;
+        while let Some((_, link)) = (broadcast.syncs).pop_front_if(|(zxid, _)| *zxid <= agreed) {
+            if self.learners.contains_key(&link) {
+                send(replica, link, FromLeader::Sync.to_bytes());
+            }
+        }
+        replica.snapshot_if_due();
+    }
+
+    /// A packet of a learner that is synced.
+    pub(super) fn on_active(
+        &mut self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        link: QuorumLink,
+        packet: FromLearner,
+        now: Now,
+    ) -> Step {
+        let deadline = now.monotonic + facts.settings.sync_timeout();
+        let learner = self.learners.get_mut(&link).expect("the link is open");
+        let Stage::Broadcast(broadcast) = &mut self.stage else {
+            // It answers to pings before a quorum is there.
+            if !matches!(packet, FromLearner::Ping { .. }) {
+                self.close(facts, replica, link);
+            }
+            return Ok(());
+        };
+        let authority = &mut broadcast.authority;
+        match packet {
+            FromLearner::Ack { zxid } => {
+                if zxid > authority.last_zxid() {
+                    self.close(facts, replica, link);
+                    return Ok(());
+                }
+                // UPTODATE is acknowledged with the epoch's first number, which is no transaction.
+                if zxid.counter() != 0
+                    && !learner.is_observer
+                    && let Some(server) = learner.server
+                {
+                    let is_newer = |(oldest, _): &(Zxid, _)| *oldest > zxid;
+                    learner.unacked = learner.unacked.filter(is_newer).or_else(|| {
+                        (zxid < authority.last_zxid()).then_some((zxid.next(), deadline))
+                    });
+                    let acked = broadcast.acked.entry(server).or_insert(zxid);
+                    *acked = zxid.max(*acked);
+                    self.commit(facts, replica, now);
+                }
+            }
+            FromLearner::Ping { touched, .. } => {
+                for (session, timeout_ms) in touched {
+                    let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+                    authority.tracker.touch(session, timeout, now.monotonic);
+                }
+            }
+            FromLearner::Revalidate {
+                session,
+                timeout_ms,
+            } => {
+                let valid = authority.tracker.set_owner(session, Owner::Learner(link));
+                if valid {
+                    let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+                    authority.tracker.touch(session, timeout, now.monotonic);
+                }
+                let packet = FromLeader::Revalidated { session, valid };
+                send(replica, link, packet.to_bytes());
+            }
+            FromLearner::Request {
+                op: OpCode::SYNC, ..
+            } => {
+                if broadcast.committed == authority.last_zxid() {
+                    send(replica, link, FromLeader::Sync.to_bytes());
+                } else {
+                    broadcast.syncs.push_back((authority.last_zxid(), link));
+                }
+            }
+            FromLearner::Request {
+                session,
+                xid,
+                op,
+                content,
+                who,
+            } => {
+                let who = Identities::of_ids(who);
+                let request = Forwarded {
+                    session,
+                    xid,
+                    op,
+                    content,
+                    who,
+                };
+                self.on_forwarded(facts, replica, link, request, now);
+            }
+            FromLearner::FollowerInfo { .. }
+            | FromLearner::ObserverInfo { .. }
+            | FromLearner::AckEpoch { .. } => self.close(facts, replica, link),
+        }
+        Ok(())
+    }
+
+    /// A request that a client made of a learner. It becomes a transaction in any case, since the
+    /// learner waits for one.
+    fn on_forwarded(
+        &mut self,
+        facts: &Facts,
+        replica: &mut Replica,
+        link: QuorumLink,
+        request: Forwarded,
+        now: Now,
+    ) {
+        let Stage::Broadcast(Broadcast { authority, .. }) = &mut self.stage else {
+            unreachable!("the learner is active");
+        };
+        let Forwarded {
+            session,
+            xid,
+            op,
+            content,
+            who,
+        } = request;
+        let owner = Owner::Learner(link);
+        let mut content = Reader::new(&content);
+        if op == OpCode::CREATE_SESSION {
+            let Ok(timeout_ms) = content.i32() else {
+                self.close(facts, replica, link);
+                return;
+            };
+            authority.create_session(session, xid, timeout_ms, owner, now);
+            return;
+        }
+        if let Err(code) = authority.claim(session, owner) {
+            authority.refuse(session, xid, now, code);
+            return;
+        }
+        if op == OpCode::CLOSE_SESSION {
+            authority.close_session(replica, session, xid, now);
+            return;
+        }
+        match Request::decode(op, &mut content, facts.settings.multi_ops_max) {
+            Ok(request) if is_write(&request) => {
+                let asked = Asked {
+                    tree: &replica.tree,
+                    policy: &replica.policy,
+                    counters: &mut replica.counters,
+                    effects: &mut replica.effects,
+                    who: &who,
+                    session,
+                    xid,
+                    time_ms: now.wall_ms,
+                };
+                authority.write(asked, request);
+            }
+            Ok(_) => authority.refuse(session, xid, now, ErrorCode::UNIMPLEMENTED),
+            Err(_) => authority.refuse(session, xid, now, ErrorCode::MARSHALLING_ERROR),
+        }
+    }
+
+    /// Pings learners, drops those that are not heard of, and steps down without a quorum.
+    pub(crate) fn on_tick(&mut self, facts: &mut Facts, replica: &mut Replica, now: Now) -> Step {
+        if !self.is_serving() && now.monotonic >= self.deadline {
+            return Err(LeaveReason::NoQuorumInTime);
+        }
+        if let Stage::Broadcast(broadcast) = &mut self.stage {
+            broadcast.authority.on_tick(replica, now);
+            if broadcast.authority.last_zxid().counter() >= ROLL_OVER {
+                return Err(LeaveReason::ZxidsRunOut);
+            }
+        }
+        if now.monotonic < self.next_beat {
+            return Ok(());
+        }
+        self.next_beat = now.monotonic + facts.settings.tick / 2;
+        let is_lost = |learner: &super::Learner| {
+            let is_late = learner
+                .unacked
+                .is_some_and(|(_, deadline)| deadline <= now.monotonic);
+            learner.patience <= now.monotonic || is_late
+        };
+        let learners = self.learners.iter();
+        let lost: alloc::vec::Vec<_> = learners
+            .filter_map(|(&link, learner)| is_lost(learner).then_some(link))
+            .collect();
+        for link in lost {
+            self.close(facts, replica, link);
+        }
+        if self.is_serving() {
+            let is_synced = |id| id == facts.id || self.has(id, LearnerStage::Acked);
+            if !facts.quorums.has_all_by(is_synced) {
+                return Err(LeaveReason::QuorumLost);
+            }
+        }
+        let zxid = (self.authority()).map_or(self.epoch_zxid(), Authority::last_zxid);
+        let ping = FromLeader::Ping { zxid }.to_bytes();
+        for (&link, learner) in &mut self.learners {
+            if learner.stage >= LearnerStage::Syncing {
+                push(
+                    replica,
+                    QuorumEffect::Send {
+                        link,
+                        packets: ping.clone(),
+                    },
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Forwarded {
+    session: SessionId,
+    xid: Xid,
+    op: OpCode,
+    content: Bytes,
+    who: Identities,
+}

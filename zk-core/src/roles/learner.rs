@@ -1,0 +1,577 @@
+//! A learner: a follower, or an observer (`Learner`, `Follower`, `Observer`, 3.9.5).
+//!
+//! ```text
+//! Dialling ──> Registering ── LEADERINFO ──> Accepting ── on disk, ACKEPOCH ──> Waiting
+//!     ── DIFF ────────────────────────────────────────────────────> Syncing
+//!     ── TRUNC, SNAP ──> Reloading ── the state is another ───────> Syncing
+//!     ── NEWLEADER ──> Logging ── all before it on disk ──> Adopting ── on disk, ACK ──> Synced
+//!     ── UPTODATE ──> Serving
+//! ```
+//!
+//! What is on disk goes before what is told: the transactions, then the epoch, then the
+//! acknowledgement. Proposals are acknowledged one by one, and only while serving: before that the
+//! leader expects the acknowledgement of NEWLEADER and no other.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use zk_proto::quorum::{FromLeader, FromLearner, LearnerInfo, PROTOCOL_VERSION};
+use zk_proto::{OpCode, Record as _, Request, ServerId, SessionId, Xid, Zxid};
+
+use super::facts::{Facts, Step, follows};
+use crate::replica::Replica;
+use crate::unapplied::Unapplied;
+use crate::{Effect, EpochPromise, HaltReason, LeaveReason, Now, QuorumEffect, QuorumLink};
+
+/// Tries to connect to a leader.
+const DIALS_MAX: u32 = 5;
+
+#[derive(Debug)]
+pub(crate) struct Learner {
+    leader: ServerId,
+    is_observer: bool,
+    stage: Stage,
+    link: Option<QuorumLink>,
+    /// Tries to connect that were begun.
+    dials: u32,
+    /// The epoch that the leader begins; zero before it is known.
+    epoch: u32,
+    /// When the leader counts as gone if nothing is heard of it.
+    patience: Duration,
+    /// Proposed and not committed.
+    proposed: VecDeque<Unapplied>,
+    /// Logged, and not acknowledged yet.
+    unacked: VecDeque<Zxid>,
+    /// What came while the state was being read back.
+    held: Vec<FromLeader>,
+    /// Clients heard of since the last ping, with their timeouts in ms.
+    touched: BTreeMap<SessionId, i32>,
+    /// Clients' syncs on their way to the leader.
+    syncs: VecDeque<PendingSync>,
+}
+
+#[derive(Debug)]
+struct PendingSync {
+    session: SessionId,
+    xid: Xid,
+    path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The next try is due then, if none is under way.
+    Dialling {
+        attempt: u64,
+        next: Option<Duration>,
+    },
+    Registering,
+    /// The leader's epoch is on its way to the disk as accepted.
+    Accepting,
+    Waiting,
+    Reloading,
+    Syncing,
+    /// NEWLEADER came; everything up to here has to be on disk.
+    Logging {
+        until: Zxid,
+    },
+    /// The leader's epoch is on its way to the disk as current.
+    Adopting,
+    Synced,
+    Serving,
+}
+
+impl Learner {
+    pub(crate) fn new(
+        facts: &mut Facts,
+        replica: &mut Replica,
+        leader: ServerId,
+        is_observer: bool,
+        now: Now,
+    ) -> Self {
+        let attempt = dial(facts, replica, leader);
+        Self {
+            leader,
+            is_observer,
+            stage: Stage::Dialling {
+                attempt,
+                next: None,
+            },
+            link: None,
+            dials: 1,
+            epoch: 0,
+            patience: now.monotonic + facts.settings.init_timeout(),
+            proposed: VecDeque::new(),
+            unacked: VecDeque::new(),
+            held: Vec::new(),
+            touched: BTreeMap::new(),
+            syncs: VecDeque::new(),
+        }
+    }
+
+    pub(crate) const fn leader(&self) -> ServerId {
+        self.leader
+    }
+
+    pub(crate) fn is_serving(&self) -> bool {
+        self.stage == Stage::Serving
+    }
+
+    /// Whether storage is at work on the state as a whole.
+    pub(crate) fn is_reloading(&self) -> bool {
+        self.stage == Stage::Reloading
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.proposed.len()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Duration {
+        match self.stage {
+            Stage::Dialling {
+                next: Some(next), ..
+            } => next.min(self.patience),
+            _ => self.patience,
+        }
+    }
+
+    pub(crate) fn on_tick(&mut self, facts: &mut Facts, replica: &mut Replica, now: Now) -> Step {
+        // A state that is being read back takes as long as it takes.
+        if now.monotonic >= self.patience && self.stage != Stage::Reloading {
+            return Err(LeaveReason::LeaderSilent);
+        }
+        if let Stage::Dialling {
+            next: Some(next), ..
+        } = self.stage
+            && now.monotonic >= next
+        {
+            self.dials += 1;
+            self.stage = Stage::Dialling {
+                attempt: dial(facts, replica, self.leader),
+                next: None,
+            };
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_dial_failed(&mut self, facts: &Facts, failed: u64, now: Now) -> Step {
+        match self.stage {
+            Stage::Dialling {
+                attempt,
+                next: None,
+            } if attempt == failed => self.dial_later(facts, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tries again after a while, if it has not been too often.
+    fn dial_later(&mut self, facts: &Facts, now: Now) -> Step {
+        if self.dials >= DIALS_MAX {
+            return Err(LeaveReason::LeaderUnreachable);
+        }
+        self.link = None;
+        self.stage = Stage::Dialling {
+            attempt: 0,
+            next: Some(now.monotonic + facts.settings.dial_delay),
+        };
+        Ok(())
+    }
+
+    pub(crate) fn on_dialled(
+        &mut self,
+        facts: &Facts,
+        replica: &mut Replica,
+        dialled: u64,
+        link: QuorumLink,
+    ) {
+        let is_awaited =
+            matches!(self.stage, Stage::Dialling { attempt, .. } if attempt == dialled);
+        if !is_awaited {
+            replica
+                .effects
+                .push(Effect::Quorum(QuorumEffect::Close(link)));
+            return;
+        }
+        self.link = Some(link);
+        self.stage = Stage::Registering;
+        let accepted = Zxid::of_epoch(facts.accepted);
+        let info = Some(LearnerInfo {
+            server: facts.id,
+            protocol_version: PROTOCOL_VERSION,
+            config_version: facts.ensemble.version(),
+        });
+        let packet = match self.is_observer {
+            true => FromLearner::ObserverInfo { accepted, info },
+            false => FromLearner::FollowerInfo { accepted, info },
+        };
+        self.send(replica, &packet);
+    }
+
+    /// A link is gone. A leader that closes it before it says anything may not know yet that it
+    /// leads.
+    pub(crate) fn on_closed(&mut self, facts: &Facts, link: QuorumLink, now: Now) -> Step {
+        match self.stage {
+            _ if self.link != Some(link) => Ok(()),
+            Stage::Registering => self.dial_later(facts, now),
+            _ => Err(LeaveReason::LeaderLost),
+        }
+    }
+
+    fn send(&self, replica: &mut Replica, packet: &FromLearner) {
+        self.send_all(replica, packet.to_bytes());
+    }
+
+    fn send_all(&self, replica: &mut Replica, packets: Bytes) {
+        let link = self.link.expect("the leader is connected");
+        replica
+            .effects
+            .push(Effect::Quorum(QuorumEffect::Send { link, packets }));
+    }
+
+    pub(crate) fn on_packet(
+        &mut self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        link: QuorumLink,
+        packet: FromLeader,
+        now: Now,
+    ) -> Step {
+        if self.link != Some(link) {
+            return Ok(());
+        }
+        let limit = match self.stage {
+            Stage::Synced | Stage::Serving => facts.settings.sync_timeout(),
+            _ => facts.settings.init_timeout(),
+        };
+        self.patience = now.monotonic + limit;
+        if self.stage == Stage::Reloading {
+            self.held.push(packet);
+            return Ok(());
+        }
+        match packet {
+            FromLeader::LeaderInfo {
+                zxid,
+                protocol_version,
+            } => self.on_leader_info(facts, replica, zxid.epoch(), protocol_version),
+            FromLeader::Diff { .. } if self.stage == Stage::Waiting => {
+                self.stage = Stage::Syncing;
+                Ok(())
+            }
+            FromLeader::Trunc { zxid } if self.stage == Stage::Waiting => {
+                self.stage = Stage::Reloading;
+                let effect = QuorumEffect::Truncate(zxid);
+                replica.effects.push(Effect::Quorum(effect));
+                Ok(())
+            }
+            FromLeader::Snap { zxid } if self.stage == Stage::Waiting => {
+                self.stage = Stage::Reloading;
+                let effect = QuorumEffect::ReceiveSnapshot { link, zxid };
+                replica.effects.push(Effect::Quorum(effect));
+                Ok(())
+            }
+            packet => match self.stage {
+                Stage::Syncing
+                | Stage::Logging { .. }
+                | Stage::Adopting
+                | Stage::Synced
+                | Stage::Serving => self.on_history(facts, replica, packet),
+                _ => Err(LeaveReason::UnexpectedPacket),
+            },
+        }
+    }
+
+    fn on_leader_info(
+        &mut self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        epoch: u32,
+        protocol_version: i32,
+    ) -> Step {
+        if self.stage != Stage::Registering || protocol_version < PROTOCOL_VERSION {
+            return Err(LeaveReason::UnexpectedPacket);
+        }
+        if epoch < facts.accepted {
+            return Err(LeaveReason::OldEpoch {
+                seen: epoch,
+                accepted: facts.accepted,
+            });
+        }
+        self.epoch = epoch;
+        if epoch > facts.accepted {
+            self.stage = Stage::Accepting;
+            facts.promise(replica, EpochPromise::Accepted(epoch));
+        } else {
+            self.acknowledge_epoch(replica, None);
+        }
+        Ok(())
+    }
+
+    fn acknowledge_epoch(&mut self, replica: &mut Replica, current_epoch: Option<u32>) {
+        self.stage = Stage::Waiting;
+        let packet = FromLearner::AckEpoch {
+            last_zxid: replica.tree.last_zxid(),
+            current_epoch,
+        };
+        self.send(replica, &packet);
+    }
+
+    /// An epoch is on disk.
+    pub(crate) fn on_promised(&mut self, facts: &Facts, replica: &mut Replica) {
+        match self.stage {
+            Stage::Accepting => self.acknowledge_epoch(replica, Some(facts.current)),
+            Stage::Adopting => self.acknowledge_leader(replica),
+            _ => unreachable!("nothing else is promised"),
+        }
+    }
+
+    fn acknowledge_leader(&mut self, replica: &mut Replica) {
+        self.stage = Stage::Synced;
+        let zxid = Zxid::of_epoch(self.epoch);
+        self.send(replica, &FromLearner::Ack { zxid });
+    }
+
+    /// The state is what it was.
+    pub(crate) fn on_reload_failed(&mut self) {
+        self.stage = Stage::Waiting;
+    }
+
+    /// The state is another, and so is the end of the log.
+    pub(crate) fn on_reloaded(
+        &mut self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        now: Now,
+    ) -> Step {
+        assert_eq!(self.stage, Stage::Reloading, "a state was asked for");
+        self.stage = Stage::Syncing;
+        self.patience = now.monotonic + facts.settings.init_timeout();
+        let link = self.link.expect("the leader is connected");
+        for packet in core::mem::take(&mut self.held) {
+            self.on_packet(facts, replica, link, packet, now)?;
+        }
+        Ok(())
+    }
+
+    /// Transactions, and where the leader is with them.
+    fn on_history(&mut self, facts: &mut Facts, replica: &mut Replica, packet: FromLeader) -> Step {
+        match packet {
+            FromLeader::Proposal { zxid, record } => {
+                if let Some(txn) = self.log(facts, replica, zxid, record) {
+                    self.proposed.push_back(txn);
+                    if !self.is_observer {
+                        self.unacked.push_back(zxid);
+                    }
+                }
+            }
+            FromLeader::Commit { zxid } => self.commit(replica, zxid),
+            FromLeader::Inform { zxid, record } => {
+                if let Some(txn) = self.log(facts, replica, zxid, record) {
+                    self.apply(replica, &txn);
+                }
+            }
+            FromLeader::NewLeader { zxid, .. } => {
+                if self.stage != Stage::Syncing || zxid != Zxid::of_epoch(self.epoch) {
+                    return Err(LeaveReason::UnexpectedPacket);
+                }
+                self.stage = Stage::Logging {
+                    until: facts.appended,
+                };
+                self.on_flushed(facts, replica);
+            }
+            FromLeader::UpToDate => {
+                if self.stage != Stage::Synced {
+                    return Err(LeaveReason::UnexpectedPacket);
+                }
+                self.stage = Stage::Serving;
+                let zxid = Zxid::of_epoch(self.epoch);
+                self.send(replica, &FromLearner::Ack { zxid });
+                self.on_flushed(facts, replica);
+            }
+            FromLeader::Ping { zxid } => {
+                let touched = core::mem::take(&mut self.touched).into_iter().collect();
+                self.send(replica, &FromLearner::Ping { zxid, touched });
+            }
+            FromLeader::Revalidated { session, valid } => replica.resume(session, valid),
+            FromLeader::Sync => {
+                let Some(sync) = self.syncs.pop_front() else {
+                    return Err(LeaveReason::UnexpectedPacket);
+                };
+                replica.answer_sync(sync.session, sync.xid, sync.path);
+            }
+            // A membership that changes is not followed: it is what the configuration says.
+            FromLeader::CommitAndActivate { .. } | FromLeader::InformAndActivate { .. } => {
+                return Err(LeaveReason::Reconfigured);
+            }
+            FromLeader::LeaderInfo { .. }
+            | FromLeader::Diff { .. }
+            | FromLeader::Trunc { .. }
+            | FromLeader::Snap { .. } => return Err(LeaveReason::UnexpectedPacket),
+        }
+        Ok(())
+    }
+
+    /// Sends a transaction to the disk; `None` when the server has to stop over it.
+    fn log(
+        &mut self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        zxid: Zxid,
+        record: Bytes,
+    ) -> Option<Unapplied> {
+        let txn = Unapplied::decode(record.clone());
+        let Some(txn) = txn.ok().filter(|txn| txn.header.zxid == zxid) else {
+            halt(replica, HaltReason::BadProposal { zxid });
+            return None;
+        };
+        if !follows(facts.appended, zxid) {
+            let after = facts.appended;
+            halt(replica, HaltReason::ProposalGap { after, seen: zxid });
+            return None;
+        }
+        facts.append(replica, zxid, record);
+        Some(txn)
+    }
+
+    fn commit(&mut self, replica: &mut Replica, zxid: Zxid) {
+        let expected = self.proposed.front().map(|txn| txn.header.zxid);
+        if expected != Some(zxid) {
+            halt(
+                replica,
+                HaltReason::UnmatchedCommit {
+                    expected,
+                    seen: zxid,
+                },
+            );
+            return;
+        }
+        if let Some(txn) = self.proposed.pop_front() {
+            self.apply(replica, &txn);
+        }
+        if self.stage != Stage::Serving && self.unacked.front() == Some(&zxid) {
+            self.unacked.pop_front();
+        }
+    }
+
+    fn apply(&self, replica: &mut Replica, txn: &Unapplied) {
+        if !replica.apply(txn) {
+            replica.counters.digest_mismatches += 1;
+        }
+        if self.stage == Stage::Serving {
+            replica.snapshot_if_due();
+        }
+    }
+
+    /// More is on disk: goes on with NEWLEADER, or acknowledges proposals.
+    pub(crate) fn on_flushed(&mut self, facts: &mut Facts, replica: &mut Replica) {
+        match self.stage {
+            Stage::Logging { until } if facts.flushed >= until => {
+                if self.epoch > facts.current {
+                    self.stage = Stage::Adopting;
+                    facts.promise(replica, EpochPromise::Current(self.epoch));
+                } else {
+                    self.acknowledge_leader(replica);
+                }
+            }
+            Stage::Serving => {
+                let mut acks = BytesMut::new();
+                while let Some(zxid) = self.unacked.pop_front_if(|zxid| *zxid <= facts.flushed) {
+                    FromLearner::Ack { zxid }.encode(&mut acks);
+                }
+                if !acks.is_empty() {
+                    self.send_all(replica, acks.freeze());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A client's session begins: the leader has to agree.
+    pub(crate) fn create_session(
+        &mut self,
+        replica: &mut Replica,
+        session: SessionId,
+        timeout_ms: i32,
+    ) {
+        let mut content = BytesMut::with_capacity(4);
+        content.put_i32(timeout_ms);
+        let packet = FromLearner::Request {
+            session,
+            xid: Xid(0),
+            op: OpCode::CREATE_SESSION,
+            content: content.freeze(),
+            who: Vec::new(),
+        };
+        self.send(replica, &packet);
+    }
+
+    /// A client comes back with its session: the leader knows whether it is open.
+    pub(crate) fn revalidate(
+        &mut self,
+        replica: &mut Replica,
+        session: SessionId,
+        timeout_ms: i32,
+    ) {
+        let packet = FromLearner::Revalidate {
+            session,
+            timeout_ms,
+        };
+        self.send(replica, &packet);
+    }
+
+    /// A client was heard of.
+    pub(crate) fn touch(&mut self, session: SessionId, timeout_ms: i32) {
+        self.touched.insert(session, timeout_ms);
+    }
+
+    /// Sends a client's request on to the leader.
+    pub(crate) fn forward(
+        &mut self,
+        replica: &mut Replica,
+        facts: &Facts,
+        slot: u32,
+        xid: Xid,
+        request: Request,
+    ) {
+        let ends = matches!(request, Request::CloseSession);
+        replica.submit(slot, xid, facts.appended, ends);
+        let conn = replica.conns.get(slot);
+        let session = conn.session;
+        let mut content = BytesMut::new();
+        request.encode(&mut content);
+        let packet = FromLearner::Request {
+            session,
+            xid,
+            op: request.op(),
+            content: content.freeze(),
+            who: conn.who.to_ids(),
+        };
+        if let Request::Sync { path } = request {
+            self.syncs.push_back(PendingSync { session, xid, path });
+        }
+        self.send(replica, &packet);
+    }
+
+    /// Closes the link, and gives out what was logged and not applied.
+    pub(crate) fn end(self, replica: &mut Replica) -> VecDeque<Unapplied> {
+        if let Some(link) = self.link {
+            replica
+                .effects
+                .push(Effect::Quorum(QuorumEffect::Close(link)));
+        }
+        self.proposed
+    }
+}
+
+/// Asks for a link to the leader, under a number that no attempt had before.
+fn dial(facts: &mut Facts, replica: &mut Replica, to: ServerId) -> u64 {
+    let attempt = facts.next_attempt();
+    let effect = QuorumEffect::Dial { to, attempt };
+    replica.effects.push(Effect::Quorum(effect));
+    attempt
+}
+
+fn halt(replica: &mut Replica, reason: HaltReason) {
+    replica.effects.push(Effect::Halt(reason));
+}

@@ -1,0 +1,405 @@
+//! A member of an ensemble: which role it has, and how it changes.
+//!
+//! ```text
+//!            ┌────────────── elected ──────────────┐
+//! Settling ──> Looking ──── somebody else is ────> Leading, Learning ── leaves ──> Settling
+//! ```
+//!
+//! A role is left as a whole: its links and clients are closed, and nothing that it asked for is
+//! under way when the next begins. What was logged and not agreed on is applied then: from there on
+//! the tree is what a restart would find, and the election is about that.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use zk_proto::quorum::{EnsembleConfig, ServerState};
+use zk_proto::{ServerId, SessionId, Zxid};
+
+use super::Decider;
+use super::facts::{Facts, MemberSettings, Step};
+use super::leader::Leader;
+use super::learner::Learner;
+use crate::election::{Candidate, Decision, Election, ElectionConfig, ElectionEffect};
+use crate::replica::Replica;
+use crate::tree::Recovered;
+use crate::unapplied::Unapplied;
+use crate::{CloseReason, Effect, LeaveReason, Now, QuorumEffect, QuorumInput};
+
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) facts: Facts,
+    pub(crate) role: Role,
+    election: Election,
+    /// Whether the election knows the epoch that the role is in.
+    is_synced: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// Waits until nothing is under way; what was logged and is not applied.
+    Settling {
+        unapplied: VecDeque<Unapplied>,
+        is_reloading: bool,
+    },
+    Looking,
+    Leading(Leader),
+    Learning(Learner),
+}
+
+impl Member {
+    pub(crate) fn new(
+        settings: MemberSettings,
+        election: ElectionConfig,
+        ensemble: EnsembleConfig,
+        epochs: (u32, u32),
+        replica: &mut Replica,
+        now: Now,
+    ) -> Self {
+        let facts = Facts::new(settings, ensemble.clone(), epochs, replica.tree.last_zxid());
+        let mut member = Self {
+            election: Election::new(election, ensemble, None),
+            role: Role::Settling {
+                unapplied: VecDeque::new(),
+                is_reloading: false,
+            },
+            facts,
+            is_synced: false,
+        };
+        member.settle(replica, now);
+        member
+    }
+
+    pub(crate) fn state(&self) -> ServerState {
+        match &self.role {
+            Role::Settling { .. } | Role::Looking => ServerState::Looking,
+            Role::Leading(_) => ServerState::Leading,
+            Role::Learning(_) if self.is_voter() => ServerState::Following,
+            Role::Learning(_) => ServerState::Observing,
+        }
+    }
+
+    fn is_voter(&self) -> bool {
+        self.facts.quorums.is_voter(self.facts.id)
+    }
+
+    /// Whether clients are served.
+    pub(crate) fn is_serving(&self) -> bool {
+        match &self.role {
+            Role::Settling { .. } | Role::Looking => false,
+            Role::Leading(leader) => self.facts.settings.leader_serves && leader.is_serving(),
+            Role::Learning(learner) => learner.is_serving(),
+        }
+    }
+
+    /// Whom the server follows, or itself while it leads.
+    pub(crate) fn leader(&self) -> Option<ServerId> {
+        match &self.role {
+            Role::Settling { .. } | Role::Looking => None,
+            Role::Leading(_) => Some(self.facts.id),
+            Role::Learning(learner) => Some(learner.leader()),
+        }
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        match &self.role {
+            Role::Settling { unapplied, .. } => unapplied.len(),
+            Role::Looking => 0,
+            Role::Leading(leader) => leader.authority().map_or(0, |made| made.outstanding()),
+            Role::Learning(learner) => learner.outstanding(),
+        }
+    }
+
+    pub(crate) fn expires(&self, session: SessionId) -> Option<Duration> {
+        match &self.role {
+            Role::Leading(leader) => leader.authority()?.tracker.expires(session),
+            Role::Settling { .. } | Role::Looking | Role::Learning(_) => None,
+        }
+    }
+
+    /// Sends what was made to disks.
+    pub(crate) fn propose(&mut self, replica: &mut Replica, now: Now) {
+        if let Role::Leading(leader) = &mut self.role {
+            leader.propose(&mut self.facts, replica, now);
+        }
+    }
+
+    /// Who decides on what clients ask for.
+    pub(super) fn decider(&mut self) -> Decider<'_> {
+        let is_serving = self.is_serving();
+        match &mut self.role {
+            _ if !is_serving => Decider::Nobody,
+            Role::Settling { .. } | Role::Looking => Decider::Nobody,
+            Role::Leading(leader) => leader
+                .authority_mut()
+                .map_or(Decider::Nobody, Decider::Here),
+            Role::Learning(learner) => Decider::Leader(learner, &self.facts),
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        let role = match &self.role {
+            Role::Settling { .. } | Role::Looking => None,
+            Role::Leading(leader) => Some(leader.next_deadline()),
+            Role::Learning(learner) => Some(learner.next_deadline()),
+        };
+        role.into_iter().chain(self.election.next_deadline()).min()
+    }
+
+    pub(crate) fn on_flushed(&mut self, replica: &mut Replica, zxid: Zxid, now: Now) {
+        assert!(
+            zxid <= self.facts.appended,
+            "flushed {zxid}, appended up to {}",
+            self.facts.appended
+        );
+        self.facts.flushed = zxid;
+        match &mut self.role {
+            Role::Settling { .. } => self.settle(replica, now),
+            Role::Looking => {}
+            Role::Leading(leader) => leader.commit(&self.facts, replica, now),
+            Role::Learning(learner) => learner.on_flushed(&mut self.facts, replica),
+        }
+    }
+
+    pub(crate) fn on_tick(&mut self, replica: &mut Replica, now: Now) {
+        self.election.on_tick(now.monotonic);
+        let step = match &mut self.role {
+            Role::Settling { .. } | Role::Looking => Ok(()),
+            Role::Leading(leader) => leader.on_tick(&mut self.facts, replica, now),
+            Role::Learning(learner) => learner.on_tick(&mut self.facts, replica, now),
+        };
+        self.stay_or_leave(step, replica, now);
+    }
+
+    pub(crate) fn on_quorum(&mut self, replica: &mut Replica, input: QuorumInput, now: Now) {
+        let step = self.handle(replica, input, now);
+        self.stay_or_leave(step, replica, now);
+    }
+
+    fn handle(&mut self, replica: &mut Replica, input: QuorumInput, now: Now) -> Step {
+        let facts = &mut self.facts;
+        let monotonic = now.monotonic;
+        match (input, &mut self.role) {
+            (QuorumInput::Vote { from, notification }, _) => {
+                self.election
+                    .on_notification(monotonic, from, &notification);
+            }
+            (QuorumInput::VoterConnected(peer), _) => self.election.on_connected(monotonic, peer),
+            (QuorumInput::VoterDisconnected(peer), _) => self.election.on_disconnected(peer),
+            (QuorumInput::VoterUnreachable(peer), _) => {
+                self.election.on_unreachable(monotonic, peer);
+            }
+            (QuorumInput::Promised, role) => {
+                facts.on_promised();
+                match role {
+                    Role::Settling { .. } => self.settle(replica, now),
+                    Role::Looking => unreachable!("nothing is under way while looking"),
+                    Role::Leading(leader) => return leader.on_promised(facts, replica, now),
+                    Role::Learning(learner) => learner.on_promised(facts, replica),
+                }
+            }
+            (QuorumInput::Reloaded(recovered), role) => {
+                replace(facts, replica, *recovered);
+                match role {
+                    Role::Learning(learner) => return learner.on_reloaded(facts, replica, now),
+                    Role::Settling {
+                        is_reloading,
+                        unapplied,
+                    } => {
+                        *is_reloading = false;
+                        unapplied.clear();
+                        self.settle(replica, now);
+                    }
+                    Role::Looking | Role::Leading(_) => unreachable!("no state was asked for"),
+                }
+            }
+            (QuorumInput::ReloadFailed, role) => match role {
+                Role::Learning(learner) => {
+                    learner.on_reload_failed();
+                    return Err(LeaveReason::StateNotTaken);
+                }
+                Role::Settling { is_reloading, .. } => {
+                    *is_reloading = false;
+                    self.settle(replica, now);
+                }
+                Role::Looking | Role::Leading(_) => unreachable!("no state was asked for"),
+            },
+            (QuorumInput::Accepted(link), Role::Leading(leader)) => {
+                leader.on_accepted(facts, link, now);
+            }
+            (QuorumInput::Accepted(link), _) => {
+                (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
+            }
+            (QuorumInput::FromLearner { link, packet }, Role::Leading(leader)) => {
+                return leader.on_packet(facts, replica, link, packet, now);
+            }
+            (QuorumInput::LogRead { link, txns }, Role::Leading(leader)) => {
+                leader.on_log_read(facts, replica, link, txns);
+            }
+            (QuorumInput::Dialled { attempt, link }, Role::Learning(learner)) => {
+                learner.on_dialled(facts, replica, attempt, link);
+            }
+            (QuorumInput::Dialled { link, .. }, _) => {
+                (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
+            }
+            (QuorumInput::DialFailed { attempt }, Role::Learning(learner)) => {
+                return learner.on_dial_failed(facts, attempt, now);
+            }
+            (QuorumInput::FromLeader { link, packet }, Role::Learning(learner)) => {
+                return learner.on_packet(facts, replica, link, packet, now);
+            }
+            (QuorumInput::Closed(link), Role::Leading(leader)) => leader.on_closed(facts, link),
+            (QuorumInput::Closed(link), Role::Learning(learner)) => {
+                return learner.on_closed(facts, link, now);
+            }
+            // What is left of a role that was left.
+            (
+                QuorumInput::FromLearner { .. }
+                | QuorumInput::LogRead { .. }
+                | QuorumInput::DialFailed { .. }
+                | QuorumInput::FromLeader { .. }
+                | QuorumInput::Closed(_),
+                _,
+            ) => {}
+        }
+        Ok(())
+    }
+
+    fn stay_or_leave(&mut self, step: Step, replica: &mut Replica, now: Now) {
+        if let Err(reason) = step {
+            self.leave(reason, replica, now);
+        }
+        let is_active = match &self.role {
+            Role::Settling { .. } | Role::Looking => false,
+            Role::Leading(leader) => leader.is_serving(),
+            Role::Learning(learner) => learner.is_serving(),
+        };
+        if is_active && !self.is_synced {
+            self.is_synced = true;
+            self.election.on_synced(self.facts.current.into());
+        }
+        self.obey_election(replica, now);
+    }
+
+    /// Does what the election asks for.
+    fn obey_election(&mut self, replica: &mut Replica, now: Now) {
+        loop {
+            let effects: alloc::vec::Vec<_> = self.election.drain_effects().collect();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                match effect {
+                    ElectionEffect::Send { to, notification } => {
+                        let vote = QuorumEffect::Vote { to, notification };
+                        replica.effects.push(Effect::Quorum(vote));
+                    }
+                    ElectionEffect::Decided(decision) => self.begin(&decision, replica, now),
+                    ElectionEffect::Deserted => {
+                        if !matches!(self.role, Role::Settling { .. } | Role::Looking) {
+                            self.leave(LeaveReason::Deserted, replica, now);
+                        }
+                    }
+                    // Nothing but the configuration decides on the membership.
+                    ElectionEffect::ConfigSeen(_) => {}
+                }
+            }
+        }
+    }
+
+    /// The election is over: begins the role that it gave.
+    fn begin(&mut self, decision: &Decision, replica: &mut Replica, now: Now) {
+        assert!(
+            matches!(self.role, Role::Looking),
+            "an election is over once"
+        );
+        let state = decision.state;
+        self.role = match state {
+            ServerState::Leading => Role::Leading(Leader::begin(&mut self.facts, replica, now)),
+            ServerState::Following | ServerState::Observing => {
+                let leader = decision.vote.leader;
+                let is_observer = state == ServerState::Observing;
+                let learner = Learner::new(&mut self.facts, replica, leader, is_observer, now);
+                Role::Learning(learner)
+            }
+            ServerState::Looking => unreachable!("an election ends with a leader"),
+        };
+        self.is_synced = false;
+        tell_role(replica, state);
+    }
+
+    /// Leaves the role, whatever it is.
+    fn leave(&mut self, reason: LeaveReason, replica: &mut Replica, now: Now) {
+        for slot in replica.conns.slots() {
+            replica.close(slot, CloseReason::NotServing);
+        }
+        replica.sessions.forget_submitted();
+        (replica.effects).push(Effect::Quorum(QuorumEffect::Left(reason)));
+        let settling = Role::Settling {
+            unapplied: VecDeque::new(),
+            is_reloading: false,
+        };
+        let (left, reloads) = match core::mem::replace(&mut self.role, settling) {
+            Role::Settling {
+                unapplied,
+                is_reloading,
+            } => (unapplied, is_reloading),
+            Role::Looking => (VecDeque::new(), false),
+            Role::Leading(leader) => {
+                let authority = leader.end(replica);
+                (
+                    authority
+                        .map(|made| made.into_unapplied())
+                        .unwrap_or_default(),
+                    false,
+                )
+            }
+            Role::Learning(learner) => {
+                let reloads = learner.is_reloading();
+                (learner.end(replica), reloads)
+            }
+        };
+        self.role = Role::Settling {
+            unapplied: left,
+            is_reloading: reloads,
+        };
+        tell_role(replica, ServerState::Looking);
+        self.settle(replica, now);
+    }
+
+    /// Looks for a leader once nothing is under way.
+    fn settle(&mut self, replica: &mut Replica, now: Now) {
+        let Role::Settling {
+            unapplied,
+            is_reloading: false,
+        } = &mut self.role
+        else {
+            return;
+        };
+        if !self.facts.is_settled() {
+            return;
+        }
+        for txn in core::mem::take(unapplied) {
+            replica.apply(&txn);
+        }
+        let last = replica.tree.last_zxid();
+        assert_eq!(last, self.facts.flushed, "the tree is what is on disk");
+        self.role = Role::Looking;
+        let candidate = Candidate {
+            zxid: last,
+            epoch: self.facts.current.into(),
+        };
+        self.election.begin(now.monotonic, candidate);
+        self.obey_election(replica, now);
+    }
+}
+
+/// The state that storage read back takes the place of the one before.
+fn replace(facts: &mut Facts, replica: &mut Replica, recovered: Recovered) {
+    facts.appended = recovered.last_zxid;
+    facts.flushed = recovered.last_zxid;
+    replica.replace(recovered);
+}
+
+fn tell_role(replica: &mut Replica, state: ServerState) {
+    (replica.effects).push(Effect::Quorum(QuorumEffect::Role(state)));
+}

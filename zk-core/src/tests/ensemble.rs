@@ -1,0 +1,760 @@
+//! Ensembles: servers, their disks, and links between them that keep the order.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use zk_proto::quorum::{
+    EnsembleConfig, FromLeader, FromLearner, Notification, ServerState, split_packet,
+};
+use zk_proto::{
+    ConnectRequest, CreateMode, ErrorCode, Reader, Record as _, ReplyHeader, Request, Response,
+    ServerId, SessionId, TxnRecord, Xid, Zxid,
+};
+
+use super::world::{connect_request, incoming};
+use super::{create, create_mode, get_data, set_data, sync};
+use crate::election::ElectionConfig;
+use crate::tree::{Recovered, Replay, TreeOptions};
+use crate::{
+    ConnId, Core, CoreConfig, Effect, EpochPromise, Input, MemberSettings, Now, QuorumEffect,
+    QuorumInput, QuorumLink,
+};
+
+const TICK: Duration = Duration::from_millis(100);
+const PACKET_MAX: usize = 1 << 20;
+
+/// What survives a crash of one server.
+#[derive(Debug, Default, Clone)]
+struct Disk {
+    log: Vec<(Zxid, Bytes)>,
+    accepted: u32,
+    current: u32,
+    /// Appended and not flushed.
+    unflushed: Vec<(Zxid, Bytes)>,
+    /// The state that a leader sent, with which the log begins.
+    base: Option<Base>,
+}
+
+/// A state as of one transaction: all transactions that led to it.
+#[derive(Debug, Clone)]
+struct Base {
+    txns: Vec<(Zxid, Bytes)>,
+}
+
+impl Disk {
+    fn history(&self) -> Vec<(Zxid, Bytes)> {
+        let base = self.base.iter().flat_map(|base| base.txns.clone());
+        base.chain(self.log.clone()).collect()
+    }
+
+    fn recover(&self) -> Recovered {
+        let mut replay = Replay::empty(TreeOptions::default());
+        for (_, record) in self.history() {
+            replay
+                .replay(&TxnRecord::decode(&mut Reader::new(&record)).unwrap())
+                .unwrap();
+        }
+        replay.finish()
+    }
+}
+
+struct Server {
+    core: Option<Core>,
+    disk: Disk,
+    replies: Vec<(ConnId, ReplyHeader, Response)>,
+    accepted: BTreeMap<ConnId, SessionId>,
+    closed: BTreeSet<ConnId>,
+    snapshots: BTreeMap<QuorumLink, VecDeque<Vec<(Zxid, Bytes)>>>,
+}
+
+/// One direction of a link.
+enum OnWay {
+    Packets(Bytes),
+    State(Vec<(Zxid, Bytes)>),
+}
+
+struct Ensemble {
+    servers: BTreeMap<ServerId, Server>,
+    config: EnsembleConfig,
+    now: Now,
+    /// Learner and leader of each link.
+    links: BTreeMap<QuorumLink, (ServerId, ServerId)>,
+    votes: VecDeque<(ServerId, ServerId, Notification)>,
+    on_way: VecDeque<(QuorumLink, ServerId, OnWay)>,
+    next: u64,
+    cut: BTreeSet<ServerId>,
+    recent_txns: usize,
+    /// Whether disks flush by themselves.
+    flushes: bool,
+}
+
+impl Ensemble {
+    fn new(voters: i64, observers: i64) -> Self {
+        let line = |id: i64| {
+            let role = if id > voters {
+                "observer"
+            } else {
+                "participant"
+            };
+            format!("127.0.0.1:{}:{}:{role};{}", 2000 + id, 3000 + id, 4000 + id)
+        };
+        let entries: Vec<_> = (1..=voters + observers)
+            .map(|id| (format!("server.{id}"), line(id)))
+            .collect();
+        let entries = entries
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
+        let mut ensemble = Self {
+            servers: BTreeMap::new(),
+            config: EnsembleConfig::from_entries(entries).unwrap(),
+            now: Now {
+                monotonic: Duration::from_secs(1_000),
+                wall_ms: 1_700_000_000_000,
+            },
+            links: BTreeMap::new(),
+            votes: VecDeque::new(),
+            on_way: VecDeque::new(),
+            next: 0,
+            cut: BTreeSet::new(),
+            recent_txns: 500,
+            flushes: true,
+        };
+        for id in (1..=voters + observers).map(ServerId) {
+            let server = Server {
+                core: None,
+                disk: Disk::default(),
+                replies: Vec::new(),
+                accepted: BTreeMap::new(),
+                closed: BTreeSet::new(),
+                snapshots: BTreeMap::new(),
+            };
+            ensemble.servers.insert(id, server);
+        }
+        for id in ensemble.ids() {
+            ensemble.start(id);
+        }
+        ensemble
+    }
+
+    fn ids(&self) -> Vec<ServerId> {
+        self.servers.keys().copied().collect()
+    }
+
+    fn start(&mut self, id: ServerId) {
+        let config = CoreConfig {
+            server_id: u8::try_from(id.0).unwrap(),
+            tick: TICK,
+            session_timeout_min: TICK * 2,
+            session_timeout_max: TICK * 200,
+            ..CoreConfig::default()
+        };
+        let settings = MemberSettings {
+            id,
+            tick: TICK,
+            init_limit: 10,
+            sync_limit: 5,
+            leader_serves: true,
+            recent_txns: self.recent_txns,
+            multi_ops_max: 1_000,
+            dial_delay: Duration::from_millis(10),
+        };
+        let disk = &self.servers[&id].disk;
+        let (epochs, recovered) = ((disk.accepted, disk.current), disk.recover());
+        let core = Core::member(
+            config,
+            settings,
+            ElectionConfig::new(id),
+            self.config.clone(),
+            epochs,
+            recovered,
+            self.now,
+        );
+        self.servers.get_mut(&id).unwrap().core = Some(core);
+        self.cut.remove(&id);
+        for other in self.ids() {
+            if other != id && self.is_up(other) {
+                self.quorum(id, QuorumInput::VoterConnected(other));
+                self.quorum(other, QuorumInput::VoterConnected(id));
+            }
+        }
+        self.obey(id);
+    }
+
+    fn is_up(&self, id: ServerId) -> bool {
+        self.servers[&id].core.is_some() && !self.cut.contains(&id)
+    }
+
+    /// Loses power: what was not flushed is gone.
+    fn kill(&mut self, id: ServerId) {
+        let server = self.servers.get_mut(&id).unwrap();
+        server.core = None;
+        server.disk.unflushed.clear();
+        self.part(id);
+    }
+
+    /// Breaks every link of the server.
+    fn part(&mut self, id: ServerId) {
+        self.votes.retain(|(from, to, _)| *from != id && *to != id);
+        for other in self.ids() {
+            if other != id && self.is_up(other) {
+                self.quorum(other, QuorumInput::VoterDisconnected(id));
+                self.quorum(other, QuorumInput::VoterUnreachable(id));
+                if self.servers[&id].core.is_some() {
+                    self.quorum(id, QuorumInput::VoterDisconnected(other));
+                    self.quorum(id, QuorumInput::VoterUnreachable(other));
+                }
+            }
+        }
+        let broken: Vec<_> = (self.links.iter())
+            .filter_map(|(&link, &(a, b))| (a == id || b == id).then_some(link))
+            .collect();
+        for link in broken {
+            self.break_link(link);
+        }
+    }
+
+    fn isolate(&mut self, id: ServerId) {
+        self.part(id);
+        self.cut.insert(id);
+    }
+
+    fn rejoin(&mut self, id: ServerId) {
+        self.cut.remove(&id);
+        for other in self.ids() {
+            if other != id && self.is_up(other) {
+                self.quorum(id, QuorumInput::VoterConnected(other));
+                self.quorum(other, QuorumInput::VoterConnected(id));
+            }
+        }
+    }
+
+    fn break_link(&mut self, link: QuorumLink) {
+        let Some((learner, leader)) = self.links.remove(&link) else {
+            return;
+        };
+        self.on_way.retain(|(on, _, _)| *on != link);
+        for end in [learner, leader] {
+            if self.servers[&end].core.is_some() {
+                self.quorum(end, QuorumInput::Closed(link));
+            }
+        }
+    }
+
+    fn input(&mut self, id: ServerId, input: Input) {
+        let now = self.now;
+        if let Some(core) = &mut self.servers.get_mut(&id).unwrap().core {
+            core.handle(now, input);
+            self.obey(id);
+        }
+    }
+
+    fn quorum(&mut self, id: ServerId, input: QuorumInput) {
+        self.input(id, Input::Quorum(input));
+    }
+
+    fn obey(&mut self, id: ServerId) {
+        loop {
+            let server = self.servers.get_mut(&id).unwrap();
+            let Some(core) = &mut server.core else { return };
+            let effects: Vec<_> = core.drain_effects().collect();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.effect(id, effect);
+            }
+        }
+    }
+
+    fn effect(&mut self, id: ServerId, effect: Effect) {
+        let server = self.servers.get_mut(&id).unwrap();
+        match effect {
+            Effect::Accept { conn, response } => {
+                server.accepted.insert(conn, response.session_id);
+            }
+            Effect::Reply {
+                conn,
+                header,
+                response,
+            } => {
+                server.replies.push((conn, header, response));
+            }
+            Effect::Notify { .. } | Effect::Snapshot(_) | Effect::QuotaExceeded(_) => {}
+            Effect::Close { conn, .. } => {
+                server.closed.insert(conn);
+            }
+            Effect::Append { zxid, record } => server.disk.unflushed.push((zxid, record)),
+            Effect::Halt(reason) => panic!("{id}: {reason:?}"),
+            Effect::Quorum(effect) => self.quorum_effect(id, effect),
+        }
+    }
+
+    fn quorum_effect(&mut self, id: ServerId, effect: QuorumEffect) {
+        let server = self.servers.get_mut(&id).unwrap();
+        match effect {
+            QuorumEffect::Vote { to, notification } => {
+                if self.is_up(id) && self.is_up(to) {
+                    self.votes.push_back((id, to, notification));
+                }
+            }
+            QuorumEffect::Dial { to, attempt } => {
+                if self.is_up(id) && self.is_up(to) {
+                    self.next += 1;
+                    let link = QuorumLink(self.next);
+                    self.links.insert(link, (id, to));
+                    self.quorum(id, QuorumInput::Dialled { attempt, link });
+                    self.quorum(to, QuorumInput::Accepted(link));
+                } else {
+                    self.quorum(id, QuorumInput::DialFailed { attempt });
+                }
+            }
+            QuorumEffect::Send { link, packets } => {
+                if let Some(&(learner, leader)) = self.links.get(&link) {
+                    let to = if learner == id { leader } else { learner };
+                    self.on_way.push_back((link, to, OnWay::Packets(packets)));
+                }
+            }
+            QuorumEffect::SendSnapshot { link, view } => {
+                let history = server.disk.history().into_iter();
+                let unflushed = server.disk.unflushed.clone();
+                let txns = history
+                    .chain(unflushed)
+                    .filter(|(zxid, _)| *zxid <= view.zxid);
+                let state = OnWay::State(txns.collect());
+                if let Some(&(learner, _)) = self.links.get(&link) {
+                    self.on_way.push_back((link, learner, state));
+                }
+            }
+            QuorumEffect::Close(link) => self.break_link(link),
+            QuorumEffect::Promise(promise) => {
+                match promise {
+                    EpochPromise::Accepted(epoch) => server.disk.accepted = epoch,
+                    EpochPromise::Current(epoch) => server.disk.current = epoch,
+                }
+                self.quorum(id, QuorumInput::Promised);
+            }
+            QuorumEffect::Truncate(to) => {
+                assert!(
+                    server.disk.log.iter().any(|(zxid, _)| *zxid == to),
+                    "{to} is there"
+                );
+                server.disk.log.retain(|(zxid, _)| *zxid <= to);
+                let recovered = server.disk.recover();
+                self.quorum(id, QuorumInput::Reloaded(recovered.into()));
+            }
+            QuorumEffect::ReceiveSnapshot { link, .. } => {
+                server.snapshots.entry(link).or_default();
+            }
+            QuorumEffect::ReadLog { link, after, to } => {
+                let history = server.disk.history();
+                let is_whole =
+                    after == Zxid::ZERO || history.iter().any(|(zxid, _)| *zxid == after);
+                let txns = is_whole.then(|| {
+                    let is_asked = |(zxid, _): &(Zxid, Bytes)| *zxid > after && *zxid <= to;
+                    history.into_iter().filter(is_asked).collect()
+                });
+                self.quorum(id, QuorumInput::LogRead { link, txns });
+            }
+            QuorumEffect::Role(_) | QuorumEffect::Left(_) => {}
+        }
+    }
+
+    /// Delivers one message, if there is one.
+    fn step(&mut self) -> bool {
+        if let Some((from, to, notification)) = self.votes.pop_front() {
+            if self.is_up(from) && self.is_up(to) {
+                self.quorum(to, QuorumInput::Vote { from, notification });
+            }
+            return true;
+        }
+        if let Some((link, to, what)) = self.on_way.pop_front() {
+            match what {
+                OnWay::Packets(bytes) => self.deliver(link, to, &bytes),
+                OnWay::State(txns) => {
+                    let server = self.servers.get_mut(&to).unwrap();
+                    server.disk.base = Some(Base { txns });
+                    server.disk.log.clear();
+                    let recovered = server.disk.recover();
+                    self.quorum(to, QuorumInput::Reloaded(recovered.into()));
+                }
+            }
+            return true;
+        }
+        false
+    }
+
+    fn deliver(&mut self, link: QuorumLink, to: ServerId, bytes: &Bytes) {
+        let mut stream = BytesMut::from(&bytes[..]);
+        let Some(&(learner, _)) = self.links.get(&link) else {
+            return;
+        };
+        while !stream.is_empty() {
+            if learner == to {
+                let packet = split_packet::<FromLeader>(&mut stream, PACKET_MAX)
+                    .unwrap()
+                    .unwrap();
+                self.quorum(to, QuorumInput::FromLeader { link, packet });
+            } else {
+                let packet = split_packet::<FromLearner>(&mut stream, PACKET_MAX)
+                    .unwrap()
+                    .unwrap();
+                self.quorum(to, QuorumInput::FromLearner { link, packet });
+            }
+        }
+    }
+
+    fn flush(&mut self, id: ServerId) -> bool {
+        let disk = &mut self.servers.get_mut(&id).unwrap().disk;
+        let Some(&(zxid, _)) = disk.unflushed.last() else {
+            return false;
+        };
+        let flushed = core::mem::take(&mut disk.unflushed);
+        disk.log.extend(flushed);
+        self.input(id, Input::Flushed { zxid });
+        true
+    }
+
+    /// Delivers and flushes until nothing moves.
+    fn settle(&mut self) {
+        loop {
+            let mut moved = self.step();
+            if self.flushes {
+                for id in self.ids() {
+                    moved |= self.flush(id);
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Lets time go.
+    fn run(&mut self, time: Duration) {
+        let end = self.now.monotonic + time;
+        self.settle();
+        while self.now.monotonic < end {
+            self.now.monotonic += Duration::from_millis(5);
+            self.now.wall_ms += 5;
+            for id in self.ids() {
+                let core = self.servers[&id].core.as_ref();
+                let deadline = core.and_then(Core::next_deadline);
+                if deadline.is_some_and(|at| at <= self.now.monotonic) {
+                    self.input(id, Input::Tick);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn core(&self, id: ServerId) -> &Core {
+        self.servers[&id].core.as_ref().unwrap()
+    }
+
+    fn leader(&self) -> ServerId {
+        let leads = |id: &ServerId| {
+            let core = self.servers[id].core.as_ref();
+            core.is_some_and(|core| core.state() == Some(ServerState::Leading) && core.is_serving())
+        };
+        let leaders: Vec<_> = self.ids().into_iter().filter(leads).collect();
+        assert_eq!(leaders.len(), 1, "leaders: {leaders:?}");
+        leaders[0]
+    }
+
+    fn followers(&self) -> Vec<ServerId> {
+        let leader = self.leader();
+        let is_follower = |id: &ServerId| {
+            *id != leader
+                && self.is_up(*id)
+                && self.core(*id).state() == Some(ServerState::Following)
+        };
+        self.ids().into_iter().filter(is_follower).collect()
+    }
+
+    fn connect(&mut self, id: ServerId) -> Client {
+        self.connect_as(id, connect_request(4_000))
+    }
+
+    fn connect_as(&mut self, id: ServerId, request: ConnectRequest) -> Client {
+        self.next += 1;
+        let conn = ConnId(self.next);
+        let peer = "127.0.0.1".parse().unwrap();
+        self.input(
+            id,
+            Input::Connect {
+                conn,
+                peer,
+                request,
+            },
+        );
+        self.settle();
+        let session = self.servers[&id].accepted.get(&conn).copied();
+        Client {
+            server: id,
+            conn,
+            session: session.unwrap_or_default(),
+            xid: 0,
+        }
+    }
+
+    fn send(&mut self, client: &mut Client, request: Request) -> Xid {
+        client.xid += 1;
+        let xid = Xid(client.xid);
+        let requests = vec![incoming(xid, request)];
+        self.input(
+            client.server,
+            Input::Requests {
+                conn: client.conn,
+                requests,
+            },
+        );
+        xid
+    }
+
+    fn reply(&self, client: &Client, xid: Xid) -> Option<(ReplyHeader, Response)> {
+        let replies = &self.servers[&client.server].replies;
+        let found = replies
+            .iter()
+            .find(|(conn, header, _)| *conn == client.conn && header.xid == xid);
+        found.map(|(_, header, response)| (*header, response.clone()))
+    }
+
+    fn call(&mut self, client: &mut Client, request: Request) -> Result<Response, ErrorCode> {
+        let xid = self.send(client, request);
+        self.settle();
+        let (header, response) = self.reply(client, xid).expect("the request is answered");
+        if header.err.is_ok() {
+            Ok(response)
+        } else {
+            Err(header.err)
+        }
+    }
+
+    /// All servers that are up have the same tree and the same log.
+    fn assert_agreed(&self) {
+        let up: Vec<_> = self
+            .ids()
+            .into_iter()
+            .filter(|&id| self.is_up(id))
+            .collect();
+        let state = |id: ServerId| {
+            let core = self.core(id);
+            (core.last_zxid(), core.tree().digest(), core.session_count())
+        };
+        for &id in &up {
+            assert_eq!(state(id), state(up[0]), "{id} and {}", up[0]);
+            assert_eq!(self.core(id).counters().digest_mismatches, 0);
+            let (ours, theirs) = (&self.servers[&id].disk, &self.servers[&up[0]].disk);
+            assert_eq!(ours.history(), theirs.history(), "{id} and {}", up[0]);
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Client {
+    server: ServerId,
+    conn: ConnId,
+    session: SessionId,
+    xid: i32,
+}
+
+fn elected(voters: i64, observers: i64) -> Ensemble {
+    let mut ensemble = Ensemble::new(voters, observers);
+    ensemble.run(Duration::from_millis(600));
+    ensemble
+}
+
+#[test]
+fn servers_elect_a_leader_and_all_serve() {
+    let ensemble = elected(3, 1);
+    ensemble.leader();
+    for id in ensemble.ids() {
+        assert!(ensemble.core(id).is_serving(), "{id}");
+        assert_eq!(ensemble.servers[&id].disk.current, 1);
+    }
+}
+
+#[test]
+fn writes_through_every_server_are_applied_everywhere() {
+    let mut ensemble = elected(3, 1);
+    for id in ensemble.ids() {
+        let mut client = ensemble.connect(id);
+        let path = format!("/by-{id}");
+        ensemble.call(&mut client, create(&path)).unwrap();
+        let refused = ensemble.call(&mut client, create(&path));
+        assert_eq!(refused, Err(ErrorCode::NODE_EXISTS));
+        assert!(ensemble.call(&mut client, get_data(&path, false)).is_ok());
+        assert_eq!(
+            ensemble.call(&mut client, sync()),
+            Ok(Response::Path("/".into()))
+        );
+    }
+    ensemble.assert_agreed();
+    assert_eq!(ensemble.core(ServerId(1)).session_count(), 4);
+}
+
+#[test]
+fn a_write_is_answered_when_a_quorum_has_it_on_disk() {
+    let mut ensemble = elected(3, 0);
+    let leader = ensemble.leader();
+    let follower = ensemble.followers()[0];
+    let mut client = ensemble.connect(leader);
+    ensemble.flushes = false;
+    let xid = ensemble.send(&mut client, create("/a"));
+    ensemble.settle();
+    ensemble.flush(leader);
+    ensemble.settle();
+    assert_eq!(ensemble.reply(&client, xid), None, "one of three has it");
+    ensemble.flush(follower);
+    ensemble.settle();
+    assert!(ensemble.reply(&client, xid).is_some());
+    assert!(ensemble.core(leader).tree().get("/a").is_some());
+}
+
+#[test]
+fn what_was_answered_survives_the_leader() {
+    let mut ensemble = elected(3, 0);
+    for round in 0..5 {
+        let leader = ensemble.leader();
+        let mut client = ensemble.connect(leader);
+        let path = format!("/round-{round}");
+        ensemble.call(&mut client, create(&path)).unwrap();
+        ensemble.kill(leader);
+        ensemble.run(Duration::from_millis(600));
+        let next = ensemble.leader();
+        assert!(ensemble.core(next).tree().get(&path).is_some());
+        ensemble.start(leader);
+        ensemble.run(Duration::from_millis(600));
+        ensemble.assert_agreed();
+    }
+}
+
+#[test]
+fn what_an_isolated_leader_logged_alone_is_forgotten() {
+    let mut ensemble = elected(3, 0);
+    let old = ensemble.leader();
+    let mut client = ensemble.connect(old);
+    ensemble.call(&mut client, create("/kept")).unwrap();
+    ensemble.isolate(old);
+    let xid = ensemble.send(&mut client, create("/lost"));
+    ensemble.settle();
+    assert_eq!(ensemble.reply(&client, xid), None);
+    ensemble.run(Duration::from_secs(1));
+    assert!(!ensemble.core(old).is_serving());
+    let leader = ensemble.leader();
+    let mut other = ensemble.connect(leader);
+    ensemble.call(&mut other, create("/after")).unwrap();
+    ensemble.rejoin(old);
+    ensemble.run(Duration::from_secs(2));
+    ensemble.assert_agreed();
+    let tree = ensemble.core(old).tree();
+    assert!(tree.get("/lost").is_none() && tree.get("/after").is_some());
+}
+
+#[test]
+fn a_learner_far_behind_is_served_from_the_log_or_gets_the_state() {
+    for recent_txns in [500, 3, 0] {
+        let mut ensemble = Ensemble::new(3, 0);
+        ensemble.recent_txns = recent_txns;
+        for id in ensemble.ids() {
+            ensemble.kill(id);
+        }
+        for id in ensemble.ids() {
+            ensemble.start(id);
+        }
+        ensemble.run(Duration::from_millis(600));
+        let late = ensemble.followers()[0];
+        ensemble.kill(late);
+        let leader = ensemble.leader();
+        let mut client = ensemble.connect(leader);
+        for n in 0..20 {
+            ensemble
+                .call(&mut client, create(&format!("/n{n}")))
+                .unwrap();
+        }
+        ensemble.start(late);
+        ensemble.run(Duration::from_secs(1));
+        assert!(ensemble.core(late).is_serving());
+        ensemble.assert_agreed();
+    }
+}
+
+#[test]
+fn a_session_moves_to_another_server_and_its_ephemeral_lives_on() {
+    let mut ensemble = elected(3, 0);
+    let leader = ensemble.leader();
+    let followers = ensemble.followers();
+    let mut client = ensemble.connect(followers[0]);
+    ensemble
+        .call(&mut client, create_mode("/e", CreateMode::Ephemeral))
+        .unwrap();
+    let password = zk_proto::session_password(client.session);
+    let resume = |client: &Client| ConnectRequest {
+        session_id: client.session,
+        password: Bytes::copy_from_slice(&password),
+        ..connect_request(4_000)
+    };
+    for to in [followers[1], leader, followers[0]] {
+        let mut moved = ensemble.connect_as(to, resume(&client));
+        assert_eq!(moved.session, client.session, "{to}");
+        ensemble.call(&mut moved, set_data("/e", "there")).unwrap();
+        if to != client.server {
+            ensemble.send(&mut client, set_data("/e", "late"));
+            ensemble.settle();
+            assert!(
+                ensemble.servers[&client.server]
+                    .closed
+                    .contains(&client.conn),
+                "moved away"
+            );
+        }
+        client = moved;
+    }
+    ensemble.run(Duration::from_millis(4_500));
+    ensemble.assert_agreed();
+    assert!(
+        ensemble.core(leader).tree().get("/e").is_none(),
+        "nobody is heard of"
+    );
+}
+
+#[test]
+fn a_session_on_a_follower_is_kept_alive_by_its_pings() {
+    let mut ensemble = elected(3, 1);
+    for id in ensemble.ids() {
+        let mut client = ensemble.connect(id);
+        ensemble
+            .call(
+                &mut client,
+                create_mode(&format!("/e{id}"), CreateMode::Ephemeral),
+            )
+            .unwrap();
+        for _ in 0..6 {
+            ensemble.run(Duration::from_millis(1_500));
+            ensemble.send(&mut client, Request::Ping);
+        }
+        assert!(ensemble.core(id).tree().get(&format!("/e{id}")).is_some());
+    }
+}
+
+#[test]
+fn the_same_inputs_give_the_same_history() {
+    let run = || -> Vec<String> {
+        let mut ensemble = elected(3, 0);
+        let id = ensemble.followers()[0];
+        let mut client = ensemble.connect(id);
+        for n in 0..10 {
+            ensemble
+                .call(&mut client, create(&format!("/n{n}")))
+                .unwrap();
+        }
+        let replies = &ensemble.servers[&id].replies;
+        replies.iter().map(|reply| format!("{reply:?}")).collect()
+    };
+    assert_eq!(run(), run());
+}
