@@ -158,6 +158,9 @@ impl Authority {
 
     /// Ends the sessions that expired, and deletes what is due to be reaped.
     pub(crate) fn on_tick(&mut self, replica: &mut Replica, now: Now) {
+        if replica.is_retiring {
+            return;
+        }
         for session in self.tracker.take_expired(now.monotonic) {
             replica.counters.sessions_expired += 1;
             self.close_session(replica, session, Xid(0), now);

@@ -79,6 +79,10 @@ pub enum Input {
     },
     /// The deadline has come.
     Tick,
+    /// The server is about to stop in order. Nothing more is taken from clients and learners; once
+    /// [`Core::outstanding`](crate::Core::outstanding) is zero it may end, and as a leader leaves
+    /// followers that lack nothing.
+    Retire,
     /// Something from the other servers of the ensemble, or about them.
     Quorum(QuorumInput),
 }

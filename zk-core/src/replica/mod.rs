@@ -52,6 +52,8 @@ pub(crate) struct Replica {
     pub(crate) watches: Watches,
     pub(crate) counters: Counters,
     pub(crate) effects: Vec<Effect>,
+    /// Nothing more is taken, nor does anything begin.
+    pub(crate) is_retiring: bool,
     pub(crate) recent: Recent,
     session_ids: SessionIds,
     snapshots: Snapshots,
@@ -79,6 +81,7 @@ impl Replica {
             digests: VecDeque::new(),
             counters: Counters::default(),
             effects: Vec::new(),
+            is_retiring: false,
             told: Vec::new(),
             tree,
             config,

@@ -31,6 +31,9 @@ pub struct MemberSettings {
     pub recent_txns: usize,
     /// Operations in a client's multi at most, as of [`Request::decode`](zk_proto::Request::decode).
     pub multi_ops_max: usize,
+    /// Whether a sync waits until a quorum has confirmed that this leader still leads. Without it a
+    /// leader that was cut off, and does not know it yet, answers syncs, as Apache's does.
+    pub sync_asks_quorum: bool,
     /// Between two tries to connect to the leader (`leaderConnectDelayDuringRetryMs`).
     pub dial_delay: Duration,
 }

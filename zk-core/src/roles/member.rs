@@ -129,9 +129,7 @@ impl Member {
         match &mut self.role {
             _ if !is_serving => Decider::Nobody,
             Role::Settling { .. } | Role::Looking => Decider::Nobody,
-            Role::Leading(leader) => leader
-                .authority_mut()
-                .map_or(Decider::Nobody, Decider::Here),
+            Role::Leading(leader) => Decider::Quorum(leader, &self.facts),
             Role::Learning(learner) => Decider::Leader(learner, &self.facts),
         }
     }
@@ -375,7 +373,7 @@ impl Member {
         else {
             return;
         };
-        if !self.facts.is_settled() {
+        if !self.facts.is_settled() || replica.is_retiring {
             return;
         }
         for txn in core::mem::take(unapplied) {

@@ -26,6 +26,7 @@ use crate::{
 };
 use facts::Facts;
 pub use facts::MemberSettings;
+use leader::Leader;
 use learner::Learner;
 use member::Member;
 use standalone::Standalone;
@@ -48,10 +49,30 @@ enum Role {
 enum Decider<'a> {
     /// Nobody: the server is not part of a quorum.
     Nobody,
-    /// This server makes transactions.
+    /// This server, alone.
     Here(&'a mut Authority),
-    /// The leader does.
+    /// This server, with a quorum.
+    Quorum(&'a mut Leader, &'a Facts),
+    /// The leader.
     Leader(&'a mut Learner, &'a Facts),
+}
+
+/// What makes transactions, here or elsewhere.
+enum Maker<'a> {
+    Nobody,
+    Here(&'a mut Authority),
+    Leader(&'a mut Learner),
+}
+
+impl<'a> Decider<'a> {
+    fn maker(self) -> Maker<'a> {
+        match self {
+            Self::Nobody => Maker::Nobody,
+            Self::Here(authority) => Maker::Here(authority),
+            Self::Quorum(leader, _) => leader.authority_mut().map_or(Maker::Nobody, Maker::Here),
+            Self::Leader(learner, _) => Maker::Leader(learner),
+        }
+    }
 }
 
 impl Core {
@@ -108,6 +129,7 @@ impl Core {
                 Role::Standalone(role) => role.on_flushed(&mut self.replica, zxid, now),
                 Role::Member(member) => member.on_flushed(&mut self.replica, zxid, now),
             },
+            Input::Retire => self.replica.is_retiring = true,
             Input::SnapshotWritten { .. } => self.replica.on_snapshot_written(),
             Input::Tick => match &mut self.role {
                 Role::Standalone(role) => role.authority.on_tick(&mut self.replica, now),
@@ -147,6 +169,7 @@ impl Core {
     /// Who decides, and the replica that it decides for.
     fn decider(&mut self) -> (Decider<'_>, &mut Replica) {
         let decider = match &mut self.role {
+            _ if self.replica.is_retiring => Decider::Nobody,
             Role::Standalone(role) => Decider::Here(&mut role.authority),
             Role::Member(member) => member.decider(),
         };
@@ -163,16 +186,16 @@ impl Core {
         let Some(wanted) = replica.on_connect(conn, who, request) else {
             return;
         };
-        match (decider, wanted) {
-            (Decider::Nobody, _) => {}
+        match (decider.maker(), wanted) {
+            (Maker::Nobody, _) => {}
             (
-                Decider::Here(authority),
+                Maker::Here(authority),
                 Resuming::New {
                     session,
                     timeout_ms,
                 },
             ) => authority.create_session(session, Xid(0), timeout_ms, Owner::Here, now),
-            (Decider::Here(authority), Resuming::Own { session, slot }) => {
+            (Maker::Here(authority), Resuming::Own { session, slot }) => {
                 let granted = replica.conns.get(slot).granted;
                 let is_open = authority.tracker.set_owner(session, Owner::Here);
                 if is_open {
@@ -181,13 +204,13 @@ impl Core {
                 replica.resume(session, is_open);
             }
             (
-                Decider::Leader(learner, _),
+                Maker::Leader(learner),
                 Resuming::New {
                     session,
                     timeout_ms,
                 },
             ) => learner.create_session(replica, session, timeout_ms),
-            (Decider::Leader(learner, _), Resuming::Own { session, slot }) => {
+            (Maker::Leader(learner), Resuming::Own { session, slot }) => {
                 let timeout_ms = replica.conns.get(slot).granted_ms();
                 learner.revalidate(replica, session, timeout_ms);
             }
@@ -200,12 +223,12 @@ impl Core {
         };
         let conn = self.replica.conns.get(slot);
         let (session, granted, granted_ms) = (conn.session, conn.granted, conn.granted_ms());
-        match self.decider().0 {
-            Decider::Nobody => {}
-            Decider::Here(authority) => {
+        match self.decider().0.maker() {
+            Maker::Nobody => {}
+            Maker::Here(authority) => {
                 authority.tracker.touch(session, granted, now.monotonic);
             }
-            Decider::Leader(learner, _) => learner.touch(session, granted_ms),
+            Maker::Leader(learner) => learner.touch(session, granted_ms),
         }
         for incoming in requests {
             if !self.hears(slot, session) {
@@ -220,10 +243,10 @@ impl Core {
     fn hears(&mut self, slot: u32, session: SessionId) -> bool {
         let (decider, replica) = self.decider();
         replica.is_heard(slot)
-            && match decider {
-                Decider::Nobody => false,
-                Decider::Here(authority) => authority.tracker.is_open(session),
-                Decider::Leader(..) => true,
+            && match decider.maker() {
+                Maker::Nobody => false,
+                Maker::Here(authority) => authority.tracker.is_open(session),
+                Maker::Leader(_) => true,
             }
     }
 
@@ -237,15 +260,31 @@ impl Core {
                     submit(authority, replica, slot, xid, request, now);
                 }
             }
+            Decider::Quorum(leader, facts) => {
+                match replica.on_request(slot, incoming, is_write_or_sync) {
+                    Some(Request::Sync { path }) => {
+                        replica.submit(slot, xid, facts.appended, false);
+                        let session = replica.conns.get(slot).session;
+                        leader.sync_here(facts, replica, session, xid, path);
+                    }
+                    Some(request) => {
+                        let authority = leader.authority_mut().expect("clients are served");
+                        submit(authority, replica, slot, xid, request, now);
+                    }
+                    None => {}
+                }
+            }
             Decider::Leader(learner, facts) => {
-                let is_forwarded =
-                    |request: &_| is_write(request) || matches!(request, Request::Sync { .. });
-                if let Some(request) = replica.on_request(slot, incoming, is_forwarded) {
+                if let Some(request) = replica.on_request(slot, incoming, is_write_or_sync) {
                     learner.forward(replica, facts, slot, xid, request);
                 }
             }
         }
     }
+}
+
+const fn is_write_or_sync(request: &Request) -> bool {
+    is_write(request) || matches!(request, Request::Sync { .. })
 }
 
 /// Makes a transaction of what a client of this server asks for.

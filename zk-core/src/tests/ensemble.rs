@@ -89,6 +89,7 @@ struct Ensemble {
     next: u64,
     cut: BTreeSet<ServerId>,
     recent_txns: usize,
+    sync_asks_quorum: bool,
     /// Whether disks flush by themselves.
     flushes: bool,
 }
@@ -122,6 +123,7 @@ impl Ensemble {
             next: 0,
             cut: BTreeSet::new(),
             recent_txns: 500,
+            sync_asks_quorum: false,
             flushes: true,
         };
         for id in (1..=voters + observers).map(ServerId) {
@@ -161,6 +163,7 @@ impl Ensemble {
             leader_serves: true,
             recent_txns: self.recent_txns,
             multi_ops_max: 1_000,
+            sync_asks_quorum: self.sync_asks_quorum,
             dial_delay: Duration::from_millis(10),
         };
         let disk = &self.servers[&id].disk;
@@ -661,13 +664,7 @@ fn a_learner_far_behind_is_served_from_the_log_or_gets_the_state() {
     for recent_txns in [500, 3, 0] {
         let mut ensemble = Ensemble::new(3, 0);
         ensemble.recent_txns = recent_txns;
-        for id in ensemble.ids() {
-            ensemble.kill(id);
-        }
-        for id in ensemble.ids() {
-            ensemble.start(id);
-        }
-        ensemble.run(Duration::from_millis(600));
+        let mut ensemble = restarted(ensemble);
         let late = ensemble.followers()[0];
         ensemble.kill(late);
         let leader = ensemble.leader();
@@ -739,6 +736,67 @@ fn a_session_on_a_follower_is_kept_alive_by_its_pings() {
             ensemble.send(&mut client, Request::Ping);
         }
         assert!(ensemble.core(id).tree().get(&format!("/e{id}")).is_some());
+    }
+}
+
+#[test]
+fn a_leader_that_retires_leaves_followers_that_lack_nothing() {
+    let mut ensemble = elected(3, 0);
+    let leader = ensemble.leader();
+    let follower = ensemble.followers()[0];
+    let mut client = ensemble.connect(leader);
+    let mut other = ensemble.connect(follower);
+    ensemble.flushes = false;
+    let xid = ensemble.send(&mut client, create("/taken"));
+    ensemble.settle();
+    ensemble.input(leader, Input::Retire);
+    ensemble.send(&mut client, create("/late"));
+    ensemble.send(&mut other, create("/late-elsewhere"));
+    ensemble.settle();
+    assert_eq!(ensemble.core(leader).outstanding(), 1);
+    ensemble.flushes = true;
+    ensemble.settle();
+    assert_eq!(ensemble.core(leader).outstanding(), 0);
+    assert!(ensemble.reply(&client, xid).is_some());
+    ensemble.kill(leader);
+    ensemble.run(Duration::from_millis(50));
+    let next = ensemble.core(ensemble.leader()).tree();
+    assert!(next.get("/taken").is_some() && next.get("/late").is_none());
+}
+
+/// Starts all servers anew.
+fn restarted(mut ensemble: Ensemble) -> Ensemble {
+    for id in ensemble.ids() {
+        ensemble.kill(id);
+    }
+    for id in ensemble.ids() {
+        ensemble.start(id);
+    }
+    ensemble.run(Duration::from_millis(600));
+    ensemble
+}
+
+#[test]
+fn a_leader_that_was_cut_off_answers_a_sync_only_where_it_need_not_ask() {
+    for asks_quorum in [false, true] {
+        let mut ensemble = Ensemble::new(3, 1);
+        ensemble.sync_asks_quorum = asks_quorum;
+        let mut ensemble = restarted(ensemble);
+        for id in ensemble.ids() {
+            let mut client = ensemble.connect(id);
+            ensemble
+                .call(&mut client, create(&format!("/{id}")))
+                .unwrap();
+            assert!(ensemble.call(&mut client, sync()).is_ok(), "{id}");
+            assert!(ensemble.call(&mut client, get_data("/1", false)).is_ok());
+        }
+        let leader = ensemble.leader();
+        let mut client = ensemble.connect(leader);
+        // Nothing is delivered, and nobody knows yet.
+        let xid = ensemble.send(&mut client, sync());
+        assert_eq!(ensemble.reply(&client, xid).is_none(), asks_quorum);
+        ensemble.settle();
+        assert!(ensemble.reply(&client, xid).is_some());
     }
 }
 

@@ -1,21 +1,22 @@
 //! Proposals, acknowledgements and commits.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use zk_proto::quorum::{FromLeader, FromLearner, inform_packet, proposal_packet};
 use zk_proto::{ErrorCode, OpCode, Reader, Record as _, Request, ServerId, SessionId, Xid, Zxid};
 
-use super::learner::Stage as LearnerStage;
-use super::{Leader, Stage, push, send};
+use super::learner::{Learner, Stage as LearnerStage};
+use super::{Leader, Stage, send};
 use crate::auth::Identities;
 use crate::authority::{Authority, Made};
 use crate::prep::Asked;
 use crate::replica::{Replica, is_write};
 use crate::roles::facts::{Facts, Step};
 use crate::tracker::Owner;
-use crate::{LeaveReason, Now, QuorumEffect, QuorumLink};
+use crate::{LeaveReason, Now, QuorumLink};
 
 /// In the last transactions of an epoch the leader steps down, so that the next epoch begins before
 /// zxids run out.
@@ -27,8 +28,27 @@ pub(super) struct Broadcast {
     /// The newest proposal that each follower has on disk, with all before it.
     acked: BTreeMap<ServerId, Zxid>,
     committed: Zxid,
-    /// Syncs of learners, which are answered when the transaction is committed.
-    syncs: VecDeque<(Zxid, QuorumLink)>,
+    /// In the order asked.
+    syncs: VecDeque<Sync>,
+}
+
+/// A client's sync. It is answered when everything proposed before is committed and, if that is
+/// asked for, a quorum has answered a ping that was sent after it came.
+#[derive(Debug)]
+struct Sync {
+    after: Zxid,
+    round: u64,
+    from: SyncFrom,
+}
+
+#[derive(Debug)]
+enum SyncFrom {
+    Learner(QuorumLink),
+    Here {
+        session: SessionId,
+        xid: Xid,
+        path: String,
+    },
 }
 
 impl Broadcast {
@@ -119,12 +139,75 @@ impl Leader {
         }
         broadcast.authority.commit(replica, agreed, now);
         broadcast.committed = agreed;
-        while let Some((_, link)) = (broadcast.syncs).pop_front_if(|(zxid, _)| *zxid <= agreed) {
-            if self.learners.contains_key(&link) {
-                send(replica, link, FromLeader::Sync.to_bytes());
+        self.answer_syncs(facts, replica);
+        replica.snapshot_if_due();
+    }
+
+    /// A client of this server asks for a sync.
+    pub(crate) fn sync_here(
+        &mut self,
+        facts: &Facts,
+        replica: &mut Replica,
+        session: SessionId,
+        xid: Xid,
+        path: String,
+    ) {
+        let from = SyncFrom::Here { session, xid, path };
+        self.begin_sync(facts, replica, from);
+    }
+
+    fn begin_sync(&mut self, facts: &Facts, replica: &mut Replica, from: SyncFrom) {
+        if facts.settings.sync_asks_quorum {
+            self.ping(replica);
+        }
+        let round = self.round;
+        let Stage::Broadcast(broadcast) = &mut self.stage else {
+            unreachable!("clients are served");
+        };
+        let after = broadcast.authority.last_zxid();
+        broadcast.syncs.push_back(Sync { after, round, from });
+        self.answer_syncs(facts, replica);
+    }
+
+    /// Answers the syncs whose time has come.
+    fn answer_syncs(&mut self, facts: &Facts, replica: &mut Replica) {
+        let Stage::Broadcast(broadcast) = &mut self.stage else {
+            return;
+        };
+        let learners = &self.learners;
+        let is_confirmed = |round| {
+            !facts.settings.sync_asks_quorum
+                || facts.quorums.has_all_by(|id| {
+                    let has_answered = |learner: &Learner| {
+                        learner.server == Some(id) && learner.answered_round >= round
+                    };
+                    id == facts.id || learners.values().any(has_answered)
+                })
+        };
+        let committed = broadcast.committed;
+        let is_due = |sync: &mut Sync| sync.after <= committed && is_confirmed(sync.round);
+        while let Some(sync) = broadcast.syncs.pop_front_if(is_due) {
+            match sync.from {
+                SyncFrom::Here { session, xid, path } => replica.answer_sync(session, xid, path),
+                SyncFrom::Learner(link) if learners.contains_key(&link) => {
+                    send(replica, link, FromLeader::Sync.to_bytes());
+                }
+                SyncFrom::Learner(_) => {}
             }
         }
-        replica.snapshot_if_due();
+    }
+
+    /// Pings all that are far enough to answer.
+    fn ping(&mut self, replica: &mut Replica) {
+        self.round += 1;
+        let zxid = (self.authority()).map_or(self.epoch_zxid(), Authority::last_zxid);
+        let ping = FromLeader::Ping { zxid }.to_bytes();
+        for (&link, learner) in &mut self.learners {
+            if learner.stage >= LearnerStage::Syncing {
+                learner.on_ping_sent(self.round);
+                send(replica, link, ping.clone());
+            }
+        }
     }
 
     /// A packet of a learner that is synced.
@@ -139,9 +222,9 @@ impl Leader {
         let deadline = now.monotonic + facts.settings.sync_timeout();
         let learner = self.learners.get_mut(&link).expect("the link is open");
         let Stage::Broadcast(broadcast) = &mut self.stage else {
-            // It answers to pings before a quorum is there.
-            if !matches!(packet, FromLearner::Ping { .. }) {
-                self.close(facts, replica, link);
+            match packet {
+                FromLearner::Ping { .. } => learner.on_ping_answered(),
+                _ => self.close(facts, replica, link),
             }
             return Ok(());
         };
@@ -167,10 +250,12 @@ impl Leader {
                 }
             }
             FromLearner::Ping { touched, .. } => {
+                learner.on_ping_answered();
                 for (session, timeout_ms) in touched {
                     let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
                     authority.tracker.touch(session, timeout, now.monotonic);
                 }
+                self.answer_syncs(facts, replica);
             }
             FromLearner::Revalidate {
                 session,
@@ -187,11 +272,7 @@ impl Leader {
             FromLearner::Request {
                 op: OpCode::SYNC, ..
             } => {
-                if broadcast.committed == authority.last_zxid() {
-                    send(replica, link, FromLeader::Sync.to_bytes());
-                } else {
-                    broadcast.syncs.push_back((authority.last_zxid(), link));
-                }
+                self.begin_sync(facts, replica, SyncFrom::Learner(link));
             }
             FromLearner::Request {
                 session,
@@ -237,6 +318,9 @@ impl Leader {
             content,
             who,
         } = request;
+        if replica.is_retiring {
+            return;
+        }
         let owner = Owner::Learner(link);
         let mut content = Reader::new(&content);
         if op == OpCode::CREATE_SESSION {
@@ -289,7 +373,7 @@ impl Leader {
             return Ok(());
         }
         self.next_beat = now.monotonic + facts.settings.tick / 2;
-        let is_lost = |learner: &super::Learner| {
+        let is_lost = |learner: &Learner| {
             let is_late = learner
                 .unacked
                 .is_some_and(|(_, deadline)| deadline <= now.monotonic);
@@ -308,19 +392,7 @@ impl Leader {
                 return Err(LeaveReason::QuorumLost);
             }
         }
-        let zxid = (self.authority()).map_or(self.epoch_zxid(), Authority::last_zxid);
-        let ping = FromLeader::Ping { zxid }.to_bytes();
-        for (&link, learner) in &mut self.learners {
-            if learner.stage >= LearnerStage::Syncing {
-                push(
-                    replica,
-                    QuorumEffect::Send {
-                        link,
-                        packets: ping.clone(),
-                    },
-                );
-            }
-        }
+        self.ping(replica);
         Ok(())
     }
 }

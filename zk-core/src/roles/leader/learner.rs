@@ -1,5 +1,6 @@
 //! A learner as its leader sees it.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -40,6 +41,10 @@ pub(super) struct Learner {
     pub(super) patience: Duration,
     /// The oldest proposal that it has not acknowledged, and when that counts as never.
     pub(super) unacked: Option<(Zxid, Duration)>,
+    /// The rounds of the pings that it has not answered.
+    pings: VecDeque<u64>,
+    /// The newest round that it has answered.
+    pub(super) answered_round: u64,
     /// What is to be sent once the log is read.
     held: Vec<Bytes>,
     /// What was in memory when that began: it follows what the log has.
@@ -56,6 +61,8 @@ impl Learner {
             last_zxid: Zxid::ZERO,
             patience,
             unacked: None,
+            pings: VecDeque::new(),
+            answered_round: 0,
             held: Vec::new(),
             from_memory: Vec::new(),
         }
@@ -69,6 +76,18 @@ impl Learner {
     /// Whether it has the history of before the epoch.
     pub(super) fn is_synced(&self) -> bool {
         self.stage >= Stage::Acked
+    }
+
+    /// A ping of this round is sent to it.
+    pub(super) fn on_ping_sent(&mut self, round: u64) {
+        self.pings.push_back(round);
+    }
+
+    /// It has answered a ping: the oldest one, since links keep the order.
+    pub(super) fn on_ping_answered(&mut self) {
+        if let Some(round) = self.pings.pop_front() {
+            self.answered_round = round;
+        }
     }
 
     /// Gives the packets back if they may be sent now.

@@ -39,6 +39,8 @@ pub(crate) struct Leader {
     deadline: Duration,
     /// When learners are pinged and counted next.
     next_beat: Duration,
+    /// Rounds of pings so far.
+    round: u64,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl Leader {
             learners: BTreeMap::new(),
             deadline: now.monotonic + facts.settings.init_timeout(),
             next_beat: now.monotonic + facts.settings.tick / 2,
+            round: 0,
         };
         // An ensemble of one voter needs nobody else.
         leader.try_begin_epoch(facts, replica);
