@@ -9,7 +9,7 @@ use zk_proto::{ServerId, Zxid};
 
 use crate::quorum::Quorums;
 use crate::replica::Replica;
-use crate::{Effect, EpochPromise, LeaveReason, QuorumEffect};
+use crate::{Effect, EpochPromise, LeaveReason, Now, QuorumEffect};
 
 /// Goes on in the role, or leaves it.
 pub(crate) type Step = Result<(), LeaveReason>;
@@ -97,6 +97,12 @@ impl Facts {
     pub(crate) fn next_attempt(&mut self) -> u64 {
         self.attempts += 1;
         self.attempts
+    }
+
+    /// Lets clients read who the members are.
+    pub(crate) fn show_config(&self, replica: &mut Replica, now: Now) {
+        let (text, version) = (&self.ensemble_text, self.ensemble.version());
+        replica.tree.set_config(text, version, now.wall_ms);
     }
 
     /// Whether all that was sent to the disk is there.

@@ -65,6 +65,7 @@ impl Member {
             facts,
             is_synced: false,
         };
+        member.facts.show_config(replica, now);
         member.settle(replica, now);
         member
     }
@@ -197,6 +198,7 @@ impl Member {
             }
             (QuorumInput::Reloaded(recovered), role) => {
                 replace(facts, replica, *recovered);
+                facts.show_config(replica, now);
                 match role {
                     Role::Learning(learner) => return learner.on_reloaded(facts, replica, now),
                     Role::Settling {

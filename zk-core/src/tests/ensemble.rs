@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -580,6 +580,20 @@ fn servers_elect_a_leader_and_all_serve() {
         assert!(ensemble.core(id).is_serving(), "{id}");
         assert_eq!(ensemble.servers[&id].disk.current, 1);
     }
+}
+
+#[test]
+fn the_members_are_told_in_the_tree() {
+    let mut ensemble = elected(3, 1);
+    let mut client = ensemble.connect(ServerId(2));
+    let told = ensemble.call(&mut client, get_data("/zookeeper/config", false));
+    let Ok(Response::Data(Some(text), stat)) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!(text, ensemble.config.to_string());
+    assert!(text.ends_with(b"version=0"));
+    assert_eq!((stat.version, stat.mzxid), (-1, Zxid::ZERO));
+    ensemble.assert_agreed();
 }
 
 #[test]

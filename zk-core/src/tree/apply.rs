@@ -16,7 +16,7 @@ use zk_proto::{
 };
 
 use super::acl::AclId;
-use super::{ROOT, Tree, split, utf16_len};
+use super::{CONFIG_PATH, ROOT, Tree, split, utf16_len};
 
 /// What a transaction did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -284,6 +284,20 @@ impl Tree {
         let bytes = self.nodes.get(id).data_len();
         self.remove(utf16_len(path), id);
         self.book_usage(path, -1, -i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Writes the membership into `/zookeeper/config`, which no transaction does as long as it is what
+    /// the configuration says (`ZKDatabase.initConfigInZKDatabase`, 3.9.5). No watch fires.
+    pub(crate) fn set_config(&mut self, config: &str, version: Zxid, time_ms: i64) {
+        let Some(id) = self.find(CONFIG_PATH) else {
+            return;
+        };
+        self.change(id, |node| {
+            node.stat.mzxid = version;
+            node.stat.mtime = time_ms;
+            node.stat.version = -1;
+            node.set_data(CONFIG_PATH, Some(config.as_bytes()));
+        });
     }
 
     fn set_data(

@@ -46,6 +46,9 @@ pub use read::Node;
 pub(crate) use read::ReapPlace;
 pub use view::{NodeWalk, TreeView};
 
+/// Where the membership of the ensemble is to be read.
+const CONFIG_PATH: &str = "/zookeeper/config";
+
 /// The root is the first node that a tree ever has.
 const ROOT: u32 = 0;
 
@@ -93,7 +96,7 @@ impl Tree {
         for (path, acl, stat) in [
             ("/zookeeper", AclId::OPEN, stat),
             ("/zookeeper/quota", AclId::OPEN, stat),
-            ("/zookeeper/config", tree.acls.acquire(&readable), config),
+            (CONFIG_PATH, tree.acls.acquire(&readable), config),
         ] {
             let place = split(path).and_then(|(parent, name)| Some((tree.find(parent)?, name)));
             let (parent, name) = place.expect("parents come first");
