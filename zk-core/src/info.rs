@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use zk_proto::{SessionId, Zxid};
+use zk_proto::{ServerId, SessionId, Zxid};
 
 use crate::ConnId;
 
@@ -18,6 +18,17 @@ pub struct SessionInfo {
     pub expires: Option<Duration>,
     /// The connection that it is on.
     pub conn: Option<ConnId>,
+}
+
+/// A server that follows this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearnerStatus {
+    /// Which.
+    pub server: ServerId,
+    /// Whether it does not vote.
+    pub is_observer: bool,
+    /// Whether it has all and serves clients.
+    pub is_synced: bool,
 }
 
 /// How many watches there are, as `wchs` and `mntr` tell it.

@@ -37,7 +37,7 @@ mod watches;
 
 pub use auth::{ACL_ENTRIES_MAX, AUTH_BYTES_MAX};
 pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
-pub use info::{Counters, DigestAt, SessionInfo, WatchSummary};
+pub use info::{Counters, DigestAt, LearnerStatus, SessionInfo, WatchSummary};
 pub use io::{
     CloseReason, ConnId, Effect, EpochPromise, HaltReason, Incoming, Input, LeaveReason, Now,
     QuorumEffect, QuorumInput, QuorumLink, QuotaExceeded, QuotaOf, SnapshotView,

@@ -274,6 +274,9 @@ impl Outbound {
                     self.to_storage.push(ToStorage::Append { zxid, record });
                 }
                 Effect::Snapshot(view) => self.to_storage.push(ToStorage::Snapshot(view)),
+                Effect::Quorum(_) | Effect::Halt(_) => {
+                    unreachable!("the server is alone")
+                }
                 Effect::QuotaExceeded(exceeded) => {
                     self.quota_log.tell(&exceeded, self.server.clock.elapsed());
                     if exceeded.is_hard {

@@ -85,6 +85,8 @@ fn into_view(effect: Effect) -> Option<SnapshotView> {
         | Effect::Notify { .. }
         | Effect::Close { .. }
         | Effect::Append { .. }
+        | Effect::Quorum(_)
+        | Effect::Halt(_)
         | Effect::QuotaExceeded(_) => None,
     }
 }

@@ -10,6 +10,7 @@
 //! the tree is what a restart would find, and the election is about that.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use zk_proto::quorum::{EnsembleConfig, ServerState};
@@ -23,7 +24,7 @@ use crate::election::{Candidate, Decision, Election, ElectionConfig, ElectionEff
 use crate::replica::Replica;
 use crate::tree::Recovered;
 use crate::unapplied::Unapplied;
-use crate::{CloseReason, Effect, LeaveReason, Now, QuorumEffect, QuorumInput};
+use crate::{CloseReason, Effect, LearnerStatus, LeaveReason, Now, QuorumEffect, QuorumInput};
 
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -35,6 +36,7 @@ pub(crate) struct Member {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Role {
     /// Waits until nothing is under way; what was logged and is not applied.
     Settling {
@@ -98,6 +100,13 @@ impl Member {
             Role::Settling { .. } | Role::Looking => None,
             Role::Leading(_) => Some(self.facts.id),
             Role::Learning(learner) => Some(learner.leader()),
+        }
+    }
+
+    pub(crate) fn learners(&self) -> Vec<LearnerStatus> {
+        match &self.role {
+            Role::Settling { .. } | Role::Looking | Role::Learning(_) => Vec::new(),
+            Role::Leading(leader) => leader.learners().collect(),
         }
     }
 
@@ -283,7 +292,7 @@ impl Member {
     /// Does what the election asks for.
     fn obey_election(&mut self, replica: &mut Replica, now: Now) {
         loop {
-            let effects: alloc::vec::Vec<_> = self.election.drain_effects().collect();
+            let effects: Vec<_> = self.election.drain_effects().collect();
             if effects.is_empty() {
                 return;
             }

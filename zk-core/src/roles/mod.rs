@@ -21,8 +21,8 @@ use crate::replica::{Replica, Resuming, is_write};
 use crate::tracker::Owner;
 use crate::tree::{Recovered, Tree};
 use crate::{
-    CloseReason, ConnId, CoreConfig, Counters, DigestAt, Effect, Incoming, Input, Now, SessionInfo,
-    WatchSummary,
+    CloseReason, ConnId, CoreConfig, Counters, DigestAt, Effect, Incoming, Input, LearnerStatus,
+    Now, SessionInfo, WatchSummary,
 };
 use facts::Facts;
 pub use facts::MemberSettings;
@@ -398,6 +398,15 @@ impl Core {
         match &self.role {
             Role::Standalone(_) => None,
             Role::Member(member) => member.leader(),
+        }
+    }
+
+    /// The servers that follow this one while it leads, in the order in which they came.
+    #[must_use]
+    pub fn learners(&self) -> Vec<LearnerStatus> {
+        match &self.role {
+            Role::Standalone(_) => Vec::new(),
+            Role::Member(member) => member.learners(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -380,7 +381,7 @@ impl Leader {
             learner.patience <= now.monotonic || is_late
         };
         let learners = self.learners.iter();
-        let lost: alloc::vec::Vec<_> = learners
+        let lost: Vec<_> = learners
             .filter_map(|(&link, learner)| is_lost(learner).then_some(link))
             .collect();
         for link in lost {

@@ -16,6 +16,7 @@ mod plan;
 mod sync;
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use zk_proto::{Record as _, ServerId, Zxid};
 use super::facts::{Facts, Step};
 use crate::authority::Authority;
 use crate::replica::Replica;
-use crate::{Effect, EpochPromise, LeaveReason, Now, QuorumEffect, QuorumLink};
+use crate::{Effect, EpochPromise, LearnerStatus, LeaveReason, Now, QuorumEffect, QuorumLink};
 use broadcast::Broadcast;
 use learner::{Learner, Stage as LearnerStage};
 
@@ -44,6 +45,7 @@ pub(crate) struct Leader {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 enum Stage {
     /// Collects accepted epochs.
     Discovery,
@@ -92,11 +94,14 @@ impl Leader {
         }
     }
 
-    /// The learners by server, with how far each is.
-    pub(crate) fn learners(&self) -> impl Iterator<Item = (ServerId, bool, bool)> + '_ {
+    /// The learners that have said who they are.
+    pub(crate) fn learners(&self) -> impl Iterator<Item = LearnerStatus> + '_ {
         self.learners.values().filter_map(|learner| {
-            let is_synced = learner.stage == LearnerStage::Active;
-            Some((learner.server?, learner.is_observer, is_synced))
+            Some(LearnerStatus {
+                server: learner.server?,
+                is_observer: learner.is_observer,
+                is_synced: learner.stage == LearnerStage::Active,
+            })
         })
     }
 
@@ -262,7 +267,7 @@ impl Leader {
     }
 
     /// The links of all learners that are just so far.
-    fn at(&self, stage: LearnerStage) -> alloc::vec::Vec<QuorumLink> {
+    fn at(&self, stage: LearnerStage) -> Vec<QuorumLink> {
         let learners = self.learners.iter();
         learners
             .filter_map(|(&link, learner)| (learner.stage == stage).then_some(link))

@@ -30,11 +30,11 @@ impl Leader {
         let last = replica.tree.last_zxid();
         match plan(peer, last, &replica.recent) {
             Plan::Diff => {
-                let packets = diff(FromLeader::Diff { zxid: last }, replica.recent.after(peer));
+                let packets = diff(&FromLeader::Diff { zxid: last }, replica.recent.after(peer));
                 send(replica, link, packets);
             }
             Plan::Trunc(to) => {
-                let packets = diff(FromLeader::Trunc { zxid: to }, replica.recent.after(to));
+                let packets = diff(&FromLeader::Trunc { zxid: to }, replica.recent.after(to));
                 send(replica, link, packets);
             }
             Plan::Log => {
@@ -95,7 +95,7 @@ impl Leader {
             let zxid =
                 (from_memory.last().or(txns.last())).map_or(learner.last_zxid, |last| last.0);
             let all = txns.iter().chain(&from_memory);
-            send(replica, link, diff(FromLeader::Diff { zxid }, all));
+            send(replica, link, diff(&FromLeader::Diff { zxid }, all));
             for packets in held {
                 send(replica, link, packets);
             }
@@ -108,7 +108,7 @@ impl Leader {
 }
 
 /// The first packet of a synchronization, and committed transactions.
-fn diff<'a>(first: FromLeader, txns: impl Iterator<Item = &'a (Zxid, Bytes)>) -> Bytes {
+fn diff<'a>(first: &FromLeader, txns: impl Iterator<Item = &'a (Zxid, Bytes)>) -> Bytes {
     let mut packets = BytesMut::new();
     first.encode(&mut packets);
     for (zxid, record) in txns {
