@@ -9,9 +9,11 @@
 //! Each turn takes everything that waits, and only then hands out what came of it, so that a busy
 //! server needs few wake-ups. It decides nothing: every effect has one arm here.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +30,7 @@ use crate::error::ServerError;
 use crate::net::{Link, Outgoing};
 use crate::quota_log::QuotaLog;
 use crate::shared::Shared;
+use crate::stats::whole_ms;
 use crate::storage::{FromStorage, StorageThread, ToStorage};
 
 /// Messages that wait for the loop at most; senders wait for room.
@@ -55,6 +58,8 @@ pub(crate) enum ToCore {
         conn: ConnId,
         /// At least one request.
         requests: Vec<Incoming>,
+        /// When they were sent, in ms since the server's start.
+        sent_ms: u64,
     },
     /// A connection is gone: the last that the loop hears of it.
     Disconnected {
@@ -69,7 +74,7 @@ impl fmt::Debug for ToCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect { link, .. } => write!(f, "Connect({:?})", link.id),
-            Self::Requests { conn, requests } => {
+            Self::Requests { conn, requests, .. } => {
                 write!(f, "Requests({conn:?}, {})", requests.len())
             }
             Self::Disconnected { conn } => write!(f, "Disconnected({conn:?})"),
@@ -85,6 +90,13 @@ pub(crate) struct Driver {
     pub(crate) messages: mpsc::Receiver<ToCore>,
     pub(crate) storage: StorageThread,
     pub(crate) from_storage: mpsc::UnboundedReceiver<FromStorage>,
+}
+
+/// Transactions made in one turn.
+struct Made {
+    last: Zxid,
+    txns: u64,
+    ms: u64,
 }
 
 /// A connection as the loop sees it.
@@ -114,6 +126,8 @@ impl Driver {
         } = self;
         let clock = server.clock;
         let stop = server.stop.clone();
+        let stats = Arc::clone(&server.stats);
+        let mut made: VecDeque<Made> = VecDeque::new();
         let mut outbound = Outbound::new(server);
         let mut stop = pin!(stop.cancelled());
         let mut is_stopping = false;
@@ -144,11 +158,19 @@ impl Driver {
                 () = &mut stop, if !is_stopping => is_stopping = true,
             }
             let now = clock.now();
+            let now_ms = whole_ms(now.monotonic);
+            if !waiting.is_empty() {
+                stats.prep.queue_size.add(waiting.len() as u64);
+            }
             news = news.or_else(|| from_storage.try_recv().ok());
             while let Some(from) = news {
                 match from {
                     FromStorage::Flushed { zxid, bytes } => {
                         unflushed_bytes -= bytes;
+                        while let Some(made) = made.pop_front_if(|made| made.last <= zxid) {
+                            let propagation = &stats.log.propagation;
+                            propagation.add_many(now_ms.saturating_sub(made.ms), made.txns);
+                        }
                         core.handle(now, Input::Flushed { zxid });
                     }
                     FromStorage::SnapshotWritten { zxid } => {
@@ -179,7 +201,15 @@ impl Driver {
                             core.handle(now, Input::Disconnected { conn });
                         }
                     }
-                    ToCore::Requests { conn, requests } if !is_stopping => {
+                    ToCore::Requests {
+                        conn,
+                        requests,
+                        sent_ms,
+                    } if !is_stopping => {
+                        let count = requests.len() as u64;
+                        stats.prep.requests.fetch_add(count, Relaxed);
+                        let queued_ms = now_ms.saturating_sub(sent_ms);
+                        stats.prep.queue_time.add_many(queued_ms, count);
                         outbound.end_message(conn);
                         core.handle(now, Input::Requests { conn, requests });
                     }
@@ -191,6 +221,7 @@ impl Driver {
                 outbound.take(core.drain_effects());
             }
             outbound.post();
+            made.extend(outbound.made(now_ms));
             unflushed_bytes += outbound.append(&storage)?;
             if is_stopping && core.outstanding() == 0 {
                 return Ok(());
@@ -264,6 +295,10 @@ impl Outbound {
                     response,
                 } => self.hand(conn, Outgoing::Reply(header, response)),
                 Effect::Notify { conns, zxid, event } => {
+                    // What setWatches catches up with is no event of a transaction.
+                    if zxid >= Zxid::ZERO {
+                        self.server.stats.watchers.add(event.event, conns.len());
+                    }
                     let frame = encode_event(zxid, &event);
                     for conn in conns {
                         self.hand(conn, Outgoing::Event(frame.clone()));
@@ -335,6 +370,18 @@ impl Outbound {
                 peer.link.close();
             }
         }
+    }
+
+    /// The transactions of the turn, if there are any.
+    fn made(&self, ms: u64) -> Option<Made> {
+        let zxids = || {
+            self.to_storage.iter().filter_map(|item| match item {
+                ToStorage::Append { zxid, .. } => Some(*zxid),
+                ToStorage::Snapshot(_) => None,
+            })
+        };
+        let txns = zxids().count() as u64;
+        zxids().last().map(|last| Made { last, txns, ms })
     }
 
     /// Hands storage what the turn brought, as one batch; returns its bytes.

@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
@@ -20,6 +21,7 @@ use zk_storage::{
 use crate::clock::Clock;
 use crate::config::{Config, DigestAlgorithm};
 use crate::error::ServerError;
+use crate::stats::{ServerStats, StartStats, whole_ms};
 
 /// Between two lines of progress during a long load.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -39,14 +41,18 @@ pub(crate) fn open(
     config: &Config,
     file_system: Arc<dyn FileSystem>,
     clock: Clock,
+    stats: &ServerStats,
 ) -> Result<Opened, ServerError> {
     let start = Instant::now();
     let storage = Storage::open(file_system, storage_config(config))?;
     let mut restorer = Restorer::new(config.tree.extended_types_enabled);
     let recovered = storage.recover(&mut restorer)?;
     log_report(&recovered.report, start.elapsed());
+    restorer.tell(start, recovered.report.txns, &stats.start);
     let tree = restorer.finish();
     log_damage(&tree);
+    let mismatches = &stats.start.digest_mismatches;
+    mismatches.store(tree.digest_mismatches, Relaxed);
     let now = clock.now();
     let mut core = Core::standalone(core_config(config), tree, now);
     let mut snapshots = recovered.snapshots;
@@ -70,6 +76,7 @@ pub(crate) fn open(
             }
         }
     }
+    stats.start.whole_time.add(whole_ms(start.elapsed()));
     Ok(Opened {
         core,
         log: recovered.log,
@@ -133,6 +140,8 @@ struct Restorer {
     loader: Loader,
     /// The tree, once the snapshot is read, or the log without one.
     replay: Option<Replay>,
+    /// When the snapshot was read.
+    snapshot_done: Option<Instant>,
     items: u64,
     next_line: Instant,
 }
@@ -147,6 +156,7 @@ impl Restorer {
             options,
             loader: Loader::new(options),
             replay: None,
+            snapshot_done: None,
             items: 0,
             next_line: Instant::now() + PROGRESS_EVERY,
         }
@@ -157,6 +167,16 @@ impl Restorer {
         if self.items.is_multiple_of(ITEMS_PER_LOOK) && Instant::now() >= self.next_line {
             self.next_line += PROGRESS_EVERY;
             info!(items = self.items, "loading, at present {what}");
+        }
+    }
+
+    /// Notes how long what took.
+    fn tell(&self, start: Instant, txns: u64, stats: &StartStats) {
+        let snapshot_done = self.snapshot_done.unwrap_or(start);
+        stats.snapshot_time.add(whole_ms(snapshot_done - start));
+        if self.snapshot_done.is_some() {
+            stats.txns_time.add(whole_ms(snapshot_done.elapsed()));
+            stats.txns.add(txns);
         }
     }
 
@@ -172,6 +192,7 @@ impl Restore for Restorer {
     fn begin(&mut self) {
         self.loader = Loader::new(self.options);
         self.replay = None;
+        self.snapshot_done = None;
         self.items = 0;
     }
 
@@ -193,6 +214,7 @@ impl Restore for Restorer {
     fn snapshot_done(&mut self, zxid: Zxid, trailer: SnapshotTrailer) -> Result<(), RestoreError> {
         let loader = std::mem::replace(&mut self.loader, Loader::new(self.options));
         self.replay = Some(loader.finish_snapshot(zxid, trailer.digest)?);
+        self.snapshot_done = Some(Instant::now());
         Ok(())
     }
 

@@ -28,6 +28,7 @@ use crate::error::ServerError;
 use crate::net;
 use crate::recovery;
 use crate::shared::Shared;
+use crate::stats::ServerStats;
 use crate::storage::{StorageJoin, StorageThread};
 
 /// How long clients may take for their last replies when the server stops.
@@ -110,8 +111,10 @@ impl ServerBuilder {
             file_system,
         } = self;
         let clock = Clock::start();
+        let stats = Arc::new(ServerStats::default());
+        let start_stats = Arc::clone(&stats);
         let (config, opened) = tokio::task::spawn_blocking(move || {
-            let opened = recovery::open(&config, file_system, clock);
+            let opened = recovery::open(&config, file_system, clock, &start_stats);
             (config, opened)
         })
         .await
@@ -133,10 +136,15 @@ impl ServerBuilder {
             None => return Err(ServerError::Ended("the listener")),
         };
         let (to_loop, from_storage) = mpsc::unbounded_channel();
-        let (storage, storage_thread) =
-            StorageThread::start(opened.log, opened.snapshots, &config.storage, &to_loop)?;
+        let (storage, storage_thread) = StorageThread::start(
+            opened.log,
+            opened.snapshots,
+            &config.storage,
+            &stats,
+            &to_loop,
+        )?;
         let (to_core, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let server = Arc::new(Shared::new(config, clock, to_core));
+        let server = Arc::new(Shared::new(config, clock, stats, to_core));
         server.client_port.store(local_addr.port(), Relaxed);
         let stop = server.stop.clone();
         let driver = Driver {

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use zk_core::Counters;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -18,7 +20,9 @@ use crate::stats::ServerStats;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
-    pub(crate) stats: ServerStats,
+    pub(crate) stats: Arc<ServerStats>,
+    /// What the core had counted at the last `srst`.
+    counters_before: Mutex<Counters>,
     pub(crate) quota_refusals: QuotaRefusals,
     pub(crate) registry: Registry,
     /// The port that was given; zero before.
@@ -30,12 +34,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, clock: Clock, core: mpsc::Sender<ToCore>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        clock: Clock,
+        stats: Arc<ServerStats>,
+        core: mpsc::Sender<ToCore>,
+    ) -> Self {
         let limits = &config.limits;
         let registry = Registry::new(limits.connections_per_address_max, limits.connections_max);
         Self {
             config,
-            stats: ServerStats::default(),
+            stats,
+            counters_before: Mutex::default(),
             quota_refusals: QuotaRefusals::default(),
             clock,
             registry,
@@ -43,6 +53,23 @@ impl Shared {
             stop: CancellationToken::new(),
             core,
         }
+    }
+
+    /// Begins all counters anew; the core has counted so far.
+    pub(crate) fn reset_stats(&self, counters: Counters) {
+        self.stats.reset();
+        self.quota_refusals.counts().clear();
+        *self.lock_counters() = counters;
+    }
+
+    /// What the core had counted when the counters began anew.
+    pub(crate) fn counters_before(&self) -> Counters {
+        *self.lock_counters()
+    }
+
+    fn lock_counters(&self) -> MutexGuard<'_, Counters> {
+        let counters = self.counters_before.lock();
+        counters.expect("nothing panics while it holds the counters")
     }
 
     /// Whether more requests are under way than globalOutstandingLimit. Then connections that have

@@ -8,6 +8,8 @@
 )]
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ use zk_storage::{LogWriter, Snapshots};
 use crate::config::StorageConfig;
 use crate::error::ServerError;
 use crate::recovery::write_snapshot;
+use crate::stats::{ServerStats, whole_ms};
 
 /// A batch is flushed before it grows beyond this.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -78,7 +81,16 @@ pub(crate) type StorageJoin = JoinHandle<Result<(), ServerError>>;
 /// The threads of storage.
 #[derive(Debug)]
 pub(crate) struct StorageThread {
-    to_log: Sender<Vec<ToStorage>>,
+    to_log: Sender<Sent>,
+    stats: Arc<ServerStats>,
+}
+
+/// What the loop sends at once, and when.
+#[derive(Debug)]
+struct Sent {
+    items: Vec<ToStorage>,
+    txns: u64,
+    at: Instant,
 }
 
 impl StorageThread {
@@ -88,6 +100,7 @@ impl StorageThread {
         log: LogWriter,
         snapshots: Snapshots,
         config: &StorageConfig,
+        stats: &Arc<ServerStats>,
         to_loop: &UnboundedSender<FromStorage>,
     ) -> Result<(Self, StorageJoin), ServerError> {
         let (to_snapshots, snapshots_waiting) = channel();
@@ -95,6 +108,7 @@ impl StorageThread {
             snapshots,
             config: config.clone(),
             waiting: snapshots_waiting,
+            stats: Arc::clone(stats),
             to_loop: to_loop.clone(),
         };
         let snapshots = spawn("zk-snapshot", to_loop, move || snapshot_thread.run())?;
@@ -103,6 +117,8 @@ impl StorageThread {
             log,
             waiting,
             unflushed_bytes: 0,
+            unflushed: Vec::new(),
+            stats: Arc::clone(stats),
             slow_sync: config.fsync_warning_threshold,
             to_snapshots,
             to_loop: to_loop.clone(),
@@ -111,16 +127,23 @@ impl StorageThread {
             log_thread.run()?;
             (snapshots.join()).unwrap_or(Err(ServerError::Ended("the snapshot thread")))
         })?;
-        Ok((Self { to_log }, thread))
+        let stats = Arc::clone(stats);
+        Ok((Self { to_log, stats }, thread))
     }
 
     /// Hands over a batch.
     ///
     /// # Errors
     /// [`ServerError::Ended`] when the thread is gone.
-    pub(crate) fn send(&self, batch: Vec<ToStorage>) -> Result<(), ServerError> {
+    pub(crate) fn send(&self, items: Vec<ToStorage>) -> Result<(), ServerError> {
+        let is_txn = |item: &&ToStorage| matches!(item, ToStorage::Append { .. });
+        let txns = items.iter().filter(is_txn).count() as u64;
+        let log = &self.stats.log;
+        log.txns.fetch_add(txns, Relaxed);
+        log.waiting.fetch_add(txns, Relaxed);
+        let at = Instant::now();
         self.to_log
-            .send(batch)
+            .send(Sent { items, txns, at })
             .map_err(|_| ServerError::Ended("the storage thread"))
     }
 }
@@ -161,8 +184,11 @@ fn spawn(
 
 struct LogThread {
     log: LogWriter,
-    waiting: Receiver<Vec<ToStorage>>,
+    waiting: Receiver<Sent>,
     unflushed_bytes: usize,
+    /// Transactions taken since the last flush: how many, and when they were sent.
+    unflushed: Vec<(u64, Instant)>,
+    stats: Arc<ServerStats>,
     slow_sync: Duration,
     to_snapshots: Sender<SnapshotView>,
     to_loop: UnboundedSender<FromStorage>,
@@ -181,11 +207,16 @@ impl LogThread {
             };
             match batch {
                 Ok(batch) => {
+                    let log = &self.stats.log;
+                    log.queue_size.add(log.waiting.load(Relaxed));
+                    let taken = Instant::now();
                     self.append(batch)?;
                     while let Ok(batch) = self.waiting.try_recv() {
                         self.append(batch)?;
                     }
                     self.flush()?;
+                    let log = &self.stats.log;
+                    log.process_time.add(whole_ms(taken.elapsed()));
                     is_settled = false;
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -197,12 +228,20 @@ impl LogThread {
         }
     }
 
-    fn append(&mut self, batch: Vec<ToStorage>) -> Result<(), ServerError> {
-        for item in batch {
+    fn append(&mut self, sent: Sent) -> Result<(), ServerError> {
+        let Sent { items, txns, at } = sent;
+        let stats = &self.stats.log;
+        stats.waiting.fetch_sub(txns, Relaxed);
+        stats.queue_time.add_many(whole_ms(at.elapsed()), txns);
+        for item in items {
             match item {
                 ToStorage::Append { zxid, record } => {
                     self.log.append(zxid, &record);
                     self.unflushed_bytes += record.len();
+                    match self.unflushed.last_mut() {
+                        Some((txns, sent_at)) if *sent_at == at => *txns += 1,
+                        _ => self.unflushed.push((1, at)),
+                    }
                     if self.log.batch_bytes() >= BATCH_BYTES_MAX {
                         self.flush()?;
                     }
@@ -226,6 +265,15 @@ impl LogThread {
         let start = Instant::now();
         let zxid = self.log.flush()?;
         let took = start.elapsed();
+        let log = &self.stats.log;
+        log.flush_time.add_many(whole_ms(took), 1);
+        let mut batch = 0;
+        for (txns, sent_at) in self.unflushed.drain(..) {
+            let waited = whole_ms(sent_at.elapsed());
+            log.queue_and_flush_time.add_many(waited, txns);
+            batch += txns;
+        }
+        log.batch_size.add(batch);
         if took > self.slow_sync {
             warn!(
                 ?took,
@@ -243,6 +291,7 @@ struct SnapshotThread {
     snapshots: Snapshots,
     config: StorageConfig,
     waiting: Receiver<SnapshotView>,
+    stats: Arc<ServerStats>,
     to_loop: UnboundedSender<FromStorage>,
 }
 
@@ -260,6 +309,7 @@ impl SnapshotThread {
                     let start = Instant::now();
                     let zxid = view.zxid;
                     let file = write_snapshot(&mut self.snapshots, view)?;
+                    (self.stats.snapshot_time).add(whole_ms(start.elapsed()));
                     info!(path = %file.path.display(), bytes = file.bytes, took = ?start.elapsed(), "snapshot written");
                     _ = self.to_loop.send(FromStorage::SnapshotWritten { zxid });
                 }

@@ -94,6 +94,24 @@ impl Tree {
         })
     }
 
+    /// The quotas of which both nodes are found among the first `nodes_max` below the quota node.
+    pub fn quotas(&self, nodes_max: usize) -> impl Iterator<Item = Quota> + '_ {
+        let top = self.quotas.into_iter();
+        let nodes = top.flat_map(|top| self.subtree(top)).take(nodes_max);
+        nodes.filter_map(|id| {
+            let (limits, usage) = (
+                self.figures(id, QuotaNode::Limits)?,
+                self.figures(id, QuotaNode::Stats)?,
+            );
+            let path = self.path(id);
+            Some(Quota {
+                path: quota_prefix(&path)?.into(),
+                limits,
+                usage,
+            })
+        })
+    }
+
     /// The path of the quota that `path` falls under, and its limits.
     pub(crate) fn quota_limits_for<'a>(&self, path: &'a str) -> Option<(&'a str, QuotaFigures)> {
         let (prefix, quota) = self.quota_node(path)?;

@@ -36,7 +36,7 @@ use super::Link;
 use super::link::{Order, Outgoing};
 use crate::driver::ToCore;
 use crate::shared::Shared;
-use crate::stats::{LatencyBatch, whole_ms};
+use crate::stats::{Timed, whole_ms};
 use crate::words::{self, Word};
 
 /// Bytes asked of the socket at once while no frame is known to be longer.
@@ -128,6 +128,7 @@ struct InFlight {
     bytes: usize,
     xid: Xid,
     op: OpCode,
+    timed: Timed,
 }
 
 struct Connection {
@@ -184,7 +185,14 @@ impl Connection {
                 self.count_received(1, frame.len());
                 let request = ConnectRequest::decode(&mut Reader::new(&frame))
                     .map_err(Ended::BadHandshake)?;
-                self.note_request(OpCode::CREATE_SESSION, Xid(0), frame.len());
+                let stats = &self.server.stats;
+                stats.connection_requests.fetch_add(1, Relaxed);
+                stats.prep.requests.fetch_add(1, Relaxed);
+                let timed = match request.session_id.0 {
+                    0 => Timed::Update,
+                    _ => Timed::Not,
+                };
+                self.note_request(OpCode::CREATE_SESSION, Xid(0), timed, frame.len());
                 return Ok(Opening::Handshake(request));
             }
             self.input.reserve(limit + 4 - self.input.len().min(limit));
@@ -214,7 +222,11 @@ impl Connection {
             match poll_fn(|context| self.poll_session(context)).await {
                 Ok(requests) => {
                     let conn = self.link.id;
-                    let message = ToCore::Requests { conn, requests };
+                    let message = ToCore::Requests {
+                        conn,
+                        requests,
+                        sent_ms: self.requests.back().map_or(0, |last| last.received_ms),
+                    };
                     if self.server.core.send(message).await.is_err() {
                         return Ended::Stopped;
                     }
@@ -282,12 +294,15 @@ impl Connection {
 
     fn encode(&mut self, replies: Vec<Outgoing>) {
         let now_ms = whole_ms(self.server.clock.elapsed());
-        let mut latency = LatencyBatch::default();
+        let server_stats = &self.server.stats;
+        let mut reads = server_stats.read_latency.batch();
+        let mut updates = server_stats.update_latency.batch();
+        let (mut answered, mut event_bytes) = (0, 0);
         let (mut size_min, mut size_max, mut size_last) = (usize::MAX, 0, 0);
         let weight: usize = replies.iter().map(Outgoing::weight).sum();
         self.output.reserve(weight);
         self.reply_weight += weight;
-        let count = replies.len();
+        let (count, begin) = (replies.len(), self.output.len());
         {
             let mut stats = self.link.stats();
             stats.sent += count as u64;
@@ -296,6 +311,7 @@ impl Connection {
                 let zxid = match reply {
                     Outgoing::Event(frame) => {
                         self.output.extend_from_slice(&frame);
+                        event_bytes += frame.len();
                         continue;
                     }
                     Outgoing::Accept(response) => {
@@ -321,7 +337,12 @@ impl Connection {
                     .expect("the core answers each request once");
                 self.request_bytes -= request.bytes;
                 let latency_ms = now_ms.saturating_sub(request.received_ms);
-                latency.add(latency_ms);
+                match request.timed {
+                    Timed::Read => reads.add(latency_ms),
+                    Timed::Update => updates.add(latency_ms),
+                    Timed::Not => {}
+                }
+                answered += 1;
                 stats.answered(request.op, request.xid, zxid, now_ms, latency_ms);
                 let size = self.output.len() - start - 4;
                 size_last = size;
@@ -329,20 +350,17 @@ impl Connection {
                 size_max = size_max.max(size);
             }
         }
-        self.count_sent(count, &latency, [size_last, size_min, size_max]);
-    }
-
-    fn count_sent(&self, count: usize, latency: &LatencyBatch, sizes: [usize; 3]) {
-        let stats = &self.server.stats;
-        let answered = latency.count();
+        reads.finish();
+        updates.finish();
+        let stats = server_stats;
         stats.packets_sent.fetch_add(count as u64, Relaxed);
-        stats
-            .bytes_sent
-            .fetch_add(self.output.len() as u64, Relaxed);
+        if event_bytes > 0 {
+            stats.event_bytes.fetch_add(event_bytes as u64, Relaxed);
+        }
         if answered > 0 {
-            stats.latency.add(latency);
-            let [last, min, max] = sizes;
-            stats.responses.add(last, min, max);
+            let reply_bytes = self.output.len() - begin - event_bytes;
+            stats.reply_bytes.fetch_add(reply_bytes as u64, Relaxed);
+            stats.responses.add(size_last, size_min, size_max);
             stats.outstanding.fetch_sub(answered, Relaxed);
             self.link.set_outstanding(self.requests.len());
         }
@@ -398,7 +416,8 @@ impl Connection {
             let mut reader = Reader::new(&frame);
             let header = RequestHeader::decode(&mut reader).map_err(Ended::NoHeader)?;
             let request = Request::decode(header.op, &mut reader, ops_max);
-            self.note_request(header.op, header.xid, frame.len());
+            let timed = Timed::of(header.op);
+            self.note_request(header.op, header.xid, timed, frame.len());
             incoming.push(Incoming { header, request });
         }
         if !incoming.is_empty() {
@@ -408,13 +427,14 @@ impl Connection {
         Ok(incoming)
     }
 
-    fn note_request(&mut self, op: OpCode, xid: Xid, bytes: usize) {
+    fn note_request(&mut self, op: OpCode, xid: Xid, timed: Timed, bytes: usize) {
         self.request_bytes += bytes;
         self.requests.push_back(InFlight {
             received_ms: whole_ms(self.server.clock.elapsed()),
             bytes,
             xid,
             op,
+            timed,
         });
         self.server.stats.outstanding.fetch_add(1, Relaxed);
     }
@@ -460,10 +480,12 @@ impl Connection {
         match ended {
             Ended::Closed => {}
             Ended::ByClient => {
+                self.server.stats.connections_dropped.fetch_add(1, Relaxed);
                 debug!(%peer, "the client closed its connection");
                 return;
             }
             Ended::Io(error) => {
+                self.server.stats.connections_dropped.fetch_add(1, Relaxed);
                 debug!(%peer, %error, "connection lost");
                 return;
             }

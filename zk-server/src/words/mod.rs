@@ -132,7 +132,8 @@ async fn try_answer(word: Word, server: &Shared) -> Result<String, NotServing> {
             "Connection stats reset.\n".to_owned()
         }
         Word::Srst => {
-            server.stats.reset();
+            let counters = ask(server, Core::counters).await?;
+            server.reset_stats(counters);
             "Server stats reset.\n".to_owned()
         }
         Word::Srvr => {
@@ -148,7 +149,7 @@ async fn try_answer(word: Word, server: &Shared) -> Result<String, NotServing> {
             let report = report::server(server, &state);
             format!("Zookeeper version: {FULL_VERSION}\n{clients}{report}")
         }
-        Word::Mntr => monitor::render(server, &report::CoreState::ask(server).await?),
+        Word::Mntr => monitor::answer(server).await?,
         Word::Dump => {
             let connections = dump::connections(server);
             ask(server, move |core| dump::render(core, &connections)).await?

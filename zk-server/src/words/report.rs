@@ -26,26 +26,27 @@ pub(super) struct CoreState {
 
 impl CoreState {
     pub(super) async fn ask(server: &Shared) -> Result<Self, NotServing> {
-        ask(server, |core| {
-            let watches = core.watch_summary();
-            Self {
-                last_zxid: core.last_zxid(),
-                node_count: core.tree().node_count(),
-                data_bytes: core.tree().approximate_data_size(),
-                ephemerals: core.tree().ephemeral_count(),
-                sessions: core.session_count(),
-                watches: watches.data_watches + watches.child_watches,
-                counters: core.counters(),
-            }
-        })
-        .await
+        ask(server, Self::of).await
+    }
+
+    pub(super) fn of(core: &Core) -> Self {
+        let watches = core.watch_summary();
+        Self {
+            last_zxid: core.last_zxid(),
+            node_count: core.tree().node_count(),
+            data_bytes: core.tree().approximate_data_size(),
+            ephemerals: core.tree().ephemeral_count(),
+            sessions: core.session_count(),
+            watches: watches.data_watches + watches.child_watches,
+            counters: core.counters(),
+        }
     }
 }
 
 /// What `srvr` shows after the version (`ServerStats.toString`).
 pub(super) fn server(server: &Shared, state: &CoreState) -> String {
     let stats = &server.stats;
-    let latency = &stats.latency;
+    let latency = stats.latency();
     format!(
         "Latency min/avg/max: {}/{:?}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
          Outstanding: {}\nZxid: {:#x}\nMode: standalone\nNode count: {}\n",
