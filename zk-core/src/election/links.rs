@@ -14,6 +14,9 @@
 //!    └─────────────────────────────────────────────────────────────────────┘ closed
 //! ```
 //!
+//! A larger id whose link broke a moment ago is dialled once more before it is given time: it may be
+//! dead, which only a refused dial tells.
+//!
 //! Every peer has this state for itself, so one that is dead, or whose packets vanish, delays no
 //! other. Members are linked without being asked, so that an election finds its links and knows who
 //! cannot be reached. Strangers are never dialled but to call them back.
@@ -38,6 +41,11 @@ const CALL_BACK_GAP: Duration = Duration::from_millis(5);
 /// A dial that is under way this long may have gone to an address that its server has left; a call
 /// from that server then begins another.
 const DIAL_SLOW: Duration = Duration::from_millis(100);
+
+/// A larger id whose link broke within [`BROKE_LATELY`] may have died right after it took the
+/// announcement, as listening sockets can outlive others. It is dialled again this soon.
+const PROBE_AFTER: Duration = Duration::from_millis(50);
+const BROKE_LATELY: Duration = Duration::from_secs(1);
 
 /// Dials of one peer at the same time.
 const DIALS_MAX: u32 = 2;
@@ -183,6 +191,7 @@ struct Peer<M> {
     /// Dials under way.
     dials: u32,
     dialled_at: Option<Duration>,
+    broke_at: Option<Duration>,
     backoff: Duration,
     called_from: Vec<Address>,
     waiting: Option<M>,
@@ -204,6 +213,8 @@ enum Dial {
     Due(Duration),
     /// Announced; the larger id has until this time to dial back.
     Called(Duration),
+    /// Announced; if the larger id has not dialled back at this time, it is dialled again.
+    Probed(Duration),
 }
 
 impl<M> Peer<M> {
@@ -214,6 +225,7 @@ impl<M> Peer<M> {
             dial: Dial::Idle,
             dials: 0,
             dialled_at: None,
+            broke_at: None,
             backoff: retry_min,
             called_from: Vec::new(),
             waiting: None,
@@ -317,7 +329,11 @@ impl<M: Clone> Links<M> {
             return Dialled::Drop;
         }
         if to > me {
-            peer.dial = Dial::Called(now + timeout);
+            let broke_at = peer.broke_at.take();
+            peer.dial = match broke_at.filter(|&at| now < at + BROKE_LATELY) {
+                Some(_) => Dial::Probed(now + PROBE_AFTER),
+                None => Dial::Called(now + timeout),
+            };
             return Dialled::Announce;
         }
         self.attach(now, to, link);
@@ -358,6 +374,7 @@ impl<M: Clone> Links<M> {
             return;
         };
         state.link = None;
+        state.broke_at = Some(now);
         if wait.is_none() {
             state.backoff = self.config.retry_min;
         }
@@ -380,7 +397,7 @@ impl<M: Clone> Links<M> {
             self.on_unreachable(now, id);
         }
         for (&id, peer) in &mut self.peers {
-            if matches!(peer.dial, Dial::Due(at) if at <= now) {
+            if matches!(peer.dial, Dial::Due(at) | Dial::Probed(at) if at <= now) {
                 peer.dial = Dial::Idle;
                 peer.dials += 1;
                 peer.dialled_at = Some(now);
@@ -398,7 +415,7 @@ impl<M: Clone> Links<M> {
     pub fn next_deadline(&self) -> Option<Duration> {
         let due = |peer: &Peer<M>| match peer.dial {
             Dial::Idle => None,
-            Dial::Due(at) | Dial::Called(at) => Some(at),
+            Dial::Due(at) | Dial::Called(at) | Dial::Probed(at) => Some(at),
         };
         self.peers.values().filter_map(due).min()
     }

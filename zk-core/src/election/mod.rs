@@ -29,8 +29,9 @@
 //!   here at once, and the chosen leader has the highest vote of a quorum all the same.
 //! - *Unreachable* means that the peer was dialled in vain: its host refused, or did not answer in
 //!   time. A link that broke says nothing yet; the dial that follows does. A peer that was never
-//!   linked may be starting just now, with the others, so it gets the full wait from the first dial
-//!   that failed. Vanishing packets are no refusal: then the wait is as long as Apache's.
+//!   linked may be starting just now, with the others, so it is waited for until it has been dialled
+//!   in vain for [`ElectionConfig::start_grace`]. Vanishing packets are no refusal: then the wait is
+//!   as long as Apache's.
 //! - *Nobody goes after a dead leader sooner.* When the chosen leader itself is unreachable, the wait
 //!   is kept, in which its replacement may speak up.
 //! - *Two deciders may disagree* when one of them is hasty, as they may after Apache's wait. A leader
@@ -82,6 +83,8 @@ pub struct ElectionConfig {
     pub me: ServerId,
     /// How long a quorum waits for a better vote, see the module's text.
     pub finalize_wait: Duration,
+    /// How long a peer that was not linked in this server's life may take to start.
+    pub start_grace: Duration,
     /// The wait before the first repetition of a vote (`fastleader.minNotificationInterval`). It
     /// doubles with each further one. What was heard so long before an election counts in it.
     pub resend_min: Duration,
@@ -98,6 +101,7 @@ impl ElectionConfig {
         Self {
             me,
             finalize_wait: Duration::from_millis(200),
+            start_grace: Duration::from_secs(10),
             resend_min: Duration::from_millis(200),
             resend_max: Duration::from_secs(60),
             reconfig_enabled: false,
@@ -350,7 +354,7 @@ impl Election {
     /// The peer was dialled in vain.
     pub fn on_unreachable(&mut self, now: Duration, peer: ServerId) {
         if self.quorums.is_voter(peer) {
-            let grace = self.config.finalize_wait;
+            let grace = self.config.start_grace;
             self.peers.voter_mut(peer).on_unreachable(now, grace);
             self.conclude(now);
         }

@@ -245,6 +245,22 @@ fn a_larger_id_that_does_not_dial_back_counts_as_unreachable() {
 }
 
 #[test]
+fn a_larger_id_that_dies_while_it_takes_the_announcement_is_found_out_soon() {
+    let mut links = with_members(&[LARGE]);
+    links.on_accepted(at(1), LinkId(1), LARGE, Vec::new());
+    links.on_dialled(at(1), LARGE, LinkId(2));
+    links.on_closed(at(5_000), LARGE, LinkId(1));
+    assert_eq!(drain(&mut links), [up(LARGE), down(LARGE), dial(LARGE)]);
+    let became = links.on_dialled(at(5_001), LARGE, LinkId(3));
+    assert_eq!(became, Dialled::Announce);
+    assert_eq!(next(&mut links), (at(5_051), vec![dial(LARGE)]));
+    let became = links.on_dialled(at(5_052), LARGE, LinkId(4));
+    assert_eq!(became, Dialled::Announce, "once more, in earnest");
+    let unreachable = vec![LinkEffect::Unreachable { peer: LARGE }];
+    assert_eq!(next(&mut links), (at(6_052), unreachable));
+}
+
+#[test]
 fn a_link_that_broke_is_dialled_at_once_and_a_short_one_after_a_wait() {
     let mut links = with_members(&[SMALL]);
     links.on_dialled(at(0), SMALL, LinkId(1));
