@@ -8,12 +8,14 @@
 //! work on many at once. The authority does not know when one is agreed on: it is told.
 
 use alloc::collections::VecDeque;
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
-use zk_proto::{ErrorCode, Record as _, Request, SessionId, Txn, TxnDigest, Xid, Zxid};
+use zk_proto::quorum::EnsembleConfig;
+use zk_proto::{ErrorCode, OpCode, Record as _, Request, SessionId, Txn, TxnDigest, Xid, Zxid};
 
 use crate::Now;
 use crate::prep::{Asked, Prep, Prepared};
@@ -121,6 +123,14 @@ impl Authority {
     pub(crate) fn write(&mut self, asked: Asked<'_>, request: Request) {
         let prepared = self.prep.write(asked, request);
         self.make(prepared);
+    }
+
+    /// Makes a transaction of a reconfig; whether it is one that puts the membership in force.
+    pub(crate) fn reconfig(&mut self, asked: &Asked<'_>, config: &EnsembleConfig) -> bool {
+        let prepared = self.prep.reconfig(asked, &config.to_string());
+        let is_made = prepared.header.op == OpCode::RECONFIG;
+        self.make(prepared);
+        is_made
     }
 
     /// Makes a transaction of a request that is refused whatever it asks for.

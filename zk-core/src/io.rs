@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
-use zk_proto::quorum::{FromLeader, FromLearner, Notification, ServerState};
+use zk_proto::quorum::{EnsembleConfig, FromLeader, FromLearner, Notification, ServerState};
 use zk_proto::{
     ConnectRequest, ConnectResponse, DecodeError, ReplyHeader, Request, RequestHeader, Response,
     ServerId, SnapshotSession, WatcherEvent, Zxid,
@@ -260,7 +260,7 @@ pub enum QuorumEffect {
         /// The state.
         view: SnapshotView,
     },
-    /// Close the link, without sending what waits.
+    /// Close the link, after what was sent before; a peer that does not take that is not waited for.
     Close(QuorumLink),
     /// Make an epoch durable, and answer with [`QuorumInput::Promised`]. One at a time.
     Promise(EpochPromise),
@@ -281,6 +281,13 @@ pub enum QuorumEffect {
         after: Zxid,
         /// The last transaction to read, which is on disk.
         to: Zxid,
+    },
+    /// Keep a membership: the one in force from here on, or one that may be so soon.
+    Membership {
+        /// The membership, whose version is the newest one seen.
+        config: EnsembleConfig,
+        /// Whether it is in force.
+        is_in_force: bool,
     },
     /// The server has another role.
     Role(ServerState),
@@ -332,9 +339,12 @@ pub enum LeaveReason {
     /// As a learner: the leader's state did not come whole.
     #[error("the leader's state did not come whole")]
     StateNotTaken,
-    /// The membership changes.
-    #[error("the membership of the ensemble changes")]
-    Reconfigured,
+    /// The membership is another, and with it who leads or whether this server votes.
+    #[error("the membership of the ensemble changed")]
+    Reconfigured {
+        /// Who leads from here on, where that is said.
+        leader: Option<ServerId>,
+    },
     /// Those who voted for the leader vote for another.
     #[error("those who voted for the leader look for another")]
     Deserted,

@@ -20,7 +20,7 @@ use zk_proto::{
 };
 
 use crate::auth::{Identities, Policy};
-use crate::tree::{ContentDigest, Tree};
+use crate::tree::{CONFIG_PATH, ContentDigest, Tree};
 use crate::{CoreConfig, Counters, Effect, QuotaExceeded, QuotaOf};
 use ahead::{Ahead, Node};
 use quotas::Quotas;
@@ -156,6 +156,34 @@ impl Prep {
         code: ErrorCode,
     ) -> Prepared {
         self.prepared(session, xid, time_ms, OpCode::ERROR, Txn::Error(code))
+    }
+
+    /// A transaction that puts another membership in force; an error transaction when the client may
+    /// not do that.
+    pub(crate) fn reconfig(&mut self, asked: &Asked<'_>, config: &str) -> Prepared {
+        let zxid = self.last_zxid.next();
+        let made = self.node(asked.tree, CONFIG_PATH).and_then(|node| {
+            asked.permits(&node.acl, Perms::WRITE)?;
+            let content = self.content(CONFIG_PATH, Some(config.as_bytes()));
+            let time_ms = asked.time_ms;
+            self.ahead.change(zxid, CONFIG_PATH, node, |node| {
+                node.stat.version = -1;
+                node.stat.mtime = time_ms;
+                node.stat.mzxid = zxid;
+                node.content = content;
+                node.data_bytes = config.len();
+            });
+            Ok(Txn::SetData {
+                path: CONFIG_PATH.into(),
+                data: Some(bytes::Bytes::copy_from_slice(config.as_bytes())),
+                version: -1,
+            })
+        });
+        let (op, txn) = match made {
+            Ok(txn) => (OpCode::RECONFIG, txn),
+            Err(code) => (OpCode::ERROR, Txn::Error(code)),
+        };
+        self.prepared(asked.session, asked.xid, asked.time_ms, op, txn)
     }
 
     /// A transaction that opens a session.

@@ -97,6 +97,12 @@ fn response(op: OpCode, txn: &Txn, outcome: Outcome) -> Result<Response, ErrorCo
         Outcome::Created { path, .. } if op == OpCode::CREATE => Response::Path(path),
         Outcome::Created { path, stat } => Response::PathAndStat(path, stat),
         Outcome::Deleted | Outcome::Checked | Outcome::Session => Response::Empty,
+        Outcome::Changed(stat) if op == OpCode::RECONFIG => {
+            let Txn::SetData { data, .. } = txn else {
+                unreachable!("a reconfig writes the membership");
+            };
+            Response::Data(data.clone(), stat)
+        }
         Outcome::Changed(stat) => Response::Stat(stat),
         Outcome::Multi(outcomes) => {
             let Txn::Multi(parts) = txn else {

@@ -34,6 +34,10 @@ pub struct MemberSettings {
     /// Whether a sync waits until a quorum has confirmed that this leader still leads. Without it a
     /// leader that was cut off, and does not know it yet, answers syncs, as Apache's does.
     pub sync_asks_quorum: bool,
+    /// Voters that a reconfig must leave: two, unless `standaloneEnabled` is off.
+    pub voters_min: usize,
+    /// The membership of a reconfig that was logged and is not known to be in force.
+    pub last_seen: Option<EnsembleConfig>,
     /// Between two tries to connect to the leader (`leaderConnectDelayDuringRetryMs`).
     pub dial_delay: Duration,
 }
@@ -53,8 +57,12 @@ pub(crate) struct Facts {
     pub(crate) id: ServerId,
     pub(crate) settings: MemberSettings,
     pub(crate) ensemble: EnsembleConfig,
-    pub(crate) ensemble_text: String,
+    ensemble_text: String,
+    /// A membership that was proposed and is not in force.
+    pub(crate) proposed: Option<EnsembleConfig>,
+    /// Of both memberships.
     pub(crate) quorums: Quorums,
+    is_regrouped: bool,
     /// The newest epoch accepted, as on disk.
     pub(crate) accepted: u32,
     /// The epoch of the newest leader whose history is here, as on disk.
@@ -74,6 +82,8 @@ impl Facts {
         last_zxid: Zxid,
     ) -> Self {
         let (accepted, current) = epochs;
+        let proposed =
+            (settings.last_seen.clone()).filter(|config| config.version() > ensemble.version());
         assert!(
             accepted >= current,
             "epoch {current} is current, {accepted} accepted"
@@ -82,7 +92,9 @@ impl Facts {
             id: settings.id,
             settings,
             ensemble_text: ensemble.to_string(),
-            quorums: Quorums::new(&ensemble, None),
+            quorums: Quorums::new(&ensemble, proposed.as_ref()),
+            is_regrouped: false,
+            proposed,
             ensemble,
             accepted,
             current,
@@ -97,6 +109,44 @@ impl Facts {
     pub(crate) fn next_attempt(&mut self) -> u64 {
         self.attempts += 1;
         self.attempts
+    }
+
+    /// The newest membership that was seen, in force or not.
+    pub(crate) fn last_seen(&self) -> &EnsembleConfig {
+        self.proposed.as_ref().unwrap_or(&self.ensemble)
+    }
+
+    /// Another membership is on its way: from here on the quorums of both are needed.
+    pub(crate) fn propose_config(&mut self, replica: &mut Replica, config: EnsembleConfig) {
+        if config.version() <= self.last_seen().version() {
+            return;
+        }
+        keep_config(replica, &config, false);
+        self.proposed = Some(config);
+        self.regroup();
+    }
+
+    /// A membership is in force.
+    pub(crate) fn activate_config(&mut self, replica: &mut Replica, config: EnsembleConfig) {
+        if config.version() <= self.ensemble.version() {
+            return;
+        }
+        keep_config(replica, &config, true);
+        let is_newer = |proposed: &EnsembleConfig| proposed.version() > config.version();
+        self.proposed = self.proposed.take().filter(is_newer);
+        self.ensemble_text = config.to_string();
+        self.ensemble = config;
+        self.regroup();
+    }
+
+    fn regroup(&mut self) {
+        self.quorums = Quorums::new(&self.ensemble, self.proposed.as_ref());
+        self.is_regrouped = true;
+    }
+
+    /// Whether the memberships are others than the last time.
+    pub(crate) fn take_regrouped(&mut self) -> bool {
+        core::mem::take(&mut self.is_regrouped)
     }
 
     /// Lets clients read who the members are.
@@ -150,6 +200,15 @@ impl Facts {
             None => panic!("no epoch was promised"),
         }
     }
+}
+
+fn keep_config(replica: &mut Replica, config: &EnsembleConfig, is_in_force: bool) {
+    let config = config.clone();
+    let effect = QuorumEffect::Membership {
+        config,
+        is_in_force,
+    };
+    replica.effects.push(Effect::Quorum(effect));
 }
 
 /// Whether nothing can lie between two transactions: the second is the next, or opens a newer epoch.

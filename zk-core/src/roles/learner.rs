@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use zk_proto::quorum::{FromLeader, FromLearner, LearnerInfo, PROTOCOL_VERSION};
-use zk_proto::{OpCode, Record as _, Request, ServerId, SessionId, Xid, Zxid};
+use zk_proto::quorum::{EnsembleConfig, FromLeader, FromLearner, LearnerInfo, PROTOCOL_VERSION};
+use zk_proto::{OpCode, Record as _, Request, ServerId, SessionId, Txn, Xid, Zxid};
 
 use super::facts::{Facts, Step, follows};
 use crate::replica::Replica;
@@ -276,7 +276,7 @@ impl Learner {
                 | Stage::Logging { .. }
                 | Stage::Adopting
                 | Stage::Synced
-                | Stage::Serving => self.on_history(facts, replica, packet),
+                | Stage::Serving => self.on_history(facts, replica, packet, now),
                 _ => Err(LeaveReason::UnexpectedPacket),
             },
         }
@@ -355,10 +355,19 @@ impl Learner {
     }
 
     /// Transactions, and where the leader is with them.
-    fn on_history(&mut self, facts: &mut Facts, replica: &mut Replica, packet: FromLeader) -> Step {
+    fn on_history(
+        &mut self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        packet: FromLeader,
+        now: Now,
+    ) -> Step {
         match packet {
             FromLeader::Proposal { zxid, record } => {
                 if let Some(txn) = self.log(facts, replica, zxid, record) {
+                    if let Some(config) = membership(replica, &txn) {
+                        facts.propose_config(replica, config);
+                    }
                     self.proposed.push_back(txn);
                     if !self.is_observer {
                         self.unacked.push_back(zxid);
@@ -371,9 +380,14 @@ impl Learner {
                     self.apply(replica, &txn);
                 }
             }
-            FromLeader::NewLeader { zxid, .. } => {
+            FromLeader::NewLeader { zxid, config } => {
                 if self.stage != Stage::Syncing || zxid != Zxid::of_epoch(self.epoch) {
                     return Err(LeaveReason::UnexpectedPacket);
+                }
+                if replica.config.reconfig_enabled
+                    && let Ok(config) = config.parse()
+                {
+                    facts.propose_config(replica, config);
                 }
                 self.stage = Stage::Logging {
                     until: facts.appended,
@@ -383,6 +397,11 @@ impl Learner {
             FromLeader::UpToDate => {
                 if self.stage != Stage::Synced {
                     return Err(LeaveReason::UnexpectedPacket);
+                }
+                if replica.config.reconfig_enabled {
+                    let config = Some(facts.last_seen().clone());
+                    self.activate(facts, replica, config, self.leader)?;
+                    facts.show_config(replica, now);
                 }
                 self.stage = Stage::Serving;
                 let zxid = Zxid::of_epoch(self.epoch);
@@ -400,14 +419,50 @@ impl Learner {
                 };
                 replica.answer_sync(sync.session, sync.xid, sync.path);
             }
-            // A membership that changes is not followed: it is what the configuration says.
-            FromLeader::CommitAndActivate { .. } | FromLeader::InformAndActivate { .. } => {
-                return Err(LeaveReason::Reconfigured);
+            FromLeader::CommitAndActivate { zxid, leader } => {
+                let first = self.proposed.front();
+                let config = first.and_then(|txn| membership(replica, txn));
+                self.commit(replica, zxid);
+                return self.activate(facts, replica, config, leader);
+            }
+            FromLeader::InformAndActivate {
+                zxid,
+                leader,
+                record,
+            } => {
+                if let Some(txn) = self.log(facts, replica, zxid, record) {
+                    self.apply(replica, &txn);
+                    let config = membership(replica, &txn);
+                    return self.activate(facts, replica, config, leader);
+                }
             }
             FromLeader::LeaderInfo { .. }
             | FromLeader::Diff { .. }
             | FromLeader::Trunc { .. }
             | FromLeader::Snap { .. } => return Err(LeaveReason::UnexpectedPacket),
+        }
+        Ok(())
+    }
+
+    /// Puts a membership in force. Where this server votes no longer, or begins to, or is led by
+    /// another, its role is over.
+    fn activate(
+        &self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        config: Option<EnsembleConfig>,
+        leader: ServerId,
+    ) -> Step {
+        let Some(config) = config else {
+            return Ok(());
+        };
+        let observes = config.observers().any(|(id, _)| id == facts.id);
+        let votes = config.participants().any(|(id, _)| id == facts.id);
+        facts.activate_config(replica, config);
+        let is_other_role = if self.is_observer { votes } else { observes };
+        if is_other_role || leader != self.leader {
+            let leader = Some(leader);
+            return Err(LeaveReason::Reconfigured { leader });
         }
         Ok(())
     }
@@ -561,6 +616,18 @@ impl Learner {
                 .push(Effect::Quorum(QuorumEffect::Close(link)));
         }
         self.proposed
+    }
+}
+
+/// The membership that a reconfig puts in force, where that is allowed.
+fn membership(replica: &Replica, txn: &Unapplied) -> Option<EnsembleConfig> {
+    match &txn.txn {
+        Txn::SetData {
+            data: Some(data), ..
+        } if txn.header.op == OpCode::RECONFIG && replica.config.reconfig_enabled => {
+            core::str::from_utf8(data).ok()?.parse().ok()
+        }
+        _ => None,
     }
 }
 

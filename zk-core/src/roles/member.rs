@@ -20,7 +20,8 @@ use super::Decider;
 use super::facts::{Facts, MemberSettings, Step};
 use super::leader::Leader;
 use super::learner::Learner;
-use crate::election::{Candidate, Decision, Election, ElectionConfig, ElectionEffect};
+use crate::authority::Authority;
+use crate::election::{Candidate, Election, ElectionConfig, ElectionEffect};
 use crate::replica::Replica;
 use crate::tree::Recovered;
 use crate::unapplied::Unapplied;
@@ -42,6 +43,8 @@ pub(crate) enum Role {
     Settling {
         unapplied: VecDeque<Unapplied>,
         is_reloading: bool,
+        /// Who leads next without an election.
+        appointed: Option<ServerId>,
     },
     Looking,
     Leading(Leader),
@@ -59,10 +62,11 @@ impl Member {
     ) -> Self {
         let facts = Facts::new(settings, ensemble.clone(), epochs, replica.tree.last_zxid());
         let mut member = Self {
-            election: Election::new(election, ensemble, None),
+            election: Election::new(election, ensemble, facts.proposed.as_ref()),
             role: Role::Settling {
                 unapplied: VecDeque::new(),
                 is_reloading: false,
+                appointed: None,
             },
             facts,
             is_synced: false,
@@ -163,7 +167,10 @@ impl Member {
         match &mut self.role {
             Role::Settling { .. } => self.settle(replica, now),
             Role::Looking => {}
-            Role::Leading(leader) => leader.commit(&self.facts, replica, now),
+            Role::Leading(leader) => {
+                let step = leader.commit(&mut self.facts, replica, now);
+                self.stay_or_leave(step, replica, now);
+            }
             Role::Learning(learner) => learner.on_flushed(&mut self.facts, replica),
         }
     }
@@ -213,6 +220,7 @@ impl Member {
                     Role::Settling {
                         is_reloading,
                         unapplied,
+                        ..
                     } => {
                         *is_reloading = false;
                         unapplied.clear();
@@ -286,7 +294,16 @@ impl Member {
             self.is_synced = true;
             self.election.on_synced(self.facts.current.into());
         }
+        self.regroup_election(now);
         self.obey_election(replica, now);
+    }
+
+    /// Tells the election of another membership.
+    fn regroup_election(&mut self, now: Now) {
+        if self.facts.take_regrouped() {
+            let (ensemble, proposed) = (&self.facts.ensemble, self.facts.proposed.as_ref());
+            (self.election).reconfigure(now.monotonic, ensemble.clone(), proposed);
+        }
     }
 
     /// Does what the election asks for.
@@ -302,30 +319,33 @@ impl Member {
                         let vote = QuorumEffect::Vote { to, notification };
                         replica.effects.push(Effect::Quorum(vote));
                     }
-                    ElectionEffect::Decided(decision) => self.begin(&decision, replica, now),
+                    ElectionEffect::Decided(decision) => {
+                        self.begin(decision.state, decision.vote.leader, replica, now);
+                    }
                     ElectionEffect::Deserted => {
                         if !matches!(self.role, Role::Settling { .. } | Role::Looking) {
                             self.leave(LeaveReason::Deserted, replica, now);
                         }
                     }
-                    // Nothing but the configuration decides on the membership.
-                    ElectionEffect::ConfigSeen(_) => {}
+                    ElectionEffect::ConfigSeen(config) => {
+                        self.facts.activate_config(replica, config);
+                        self.facts.show_config(replica, now);
+                        self.regroup_election(now);
+                    }
                 }
             }
         }
     }
 
     /// The election is over: begins the role that it gave.
-    fn begin(&mut self, decision: &Decision, replica: &mut Replica, now: Now) {
+    fn begin(&mut self, state: ServerState, leader: ServerId, replica: &mut Replica, now: Now) {
         assert!(
             matches!(self.role, Role::Looking),
             "an election is over once"
         );
-        let state = decision.state;
         self.role = match state {
             ServerState::Leading => Role::Leading(Leader::begin(&mut self.facts, replica, now)),
             ServerState::Following | ServerState::Observing => {
-                let leader = decision.vote.leader;
                 let is_observer = state == ServerState::Observing;
                 let learner = Learner::new(&mut self.facts, replica, leader, is_observer, now);
                 Role::Learning(learner)
@@ -342,34 +362,34 @@ impl Member {
             replica.close(slot, CloseReason::NotServing);
         }
         replica.sessions.forget_submitted();
-        (replica.effects).push(Effect::Quorum(QuorumEffect::Left(reason)));
-        let settling = Role::Settling {
-            unapplied: VecDeque::new(),
-            is_reloading: false,
+        let appointed = match reason {
+            LeaveReason::Reconfigured { leader } => leader,
+            _ => None,
         };
-        let (left, reloads) = match core::mem::replace(&mut self.role, settling) {
+        (replica.effects).push(Effect::Quorum(QuorumEffect::Left(reason)));
+        let (unapplied, is_reloading) = match core::mem::replace(&mut self.role, Role::Looking) {
             Role::Settling {
                 unapplied,
                 is_reloading,
+                ..
             } => (unapplied, is_reloading),
             Role::Looking => (VecDeque::new(), false),
             Role::Leading(leader) => {
                 let authority = leader.end(replica);
                 (
-                    authority
-                        .map(|made| made.into_unapplied())
-                        .unwrap_or_default(),
+                    authority.map(Authority::into_unapplied).unwrap_or_default(),
                     false,
                 )
             }
             Role::Learning(learner) => {
-                let reloads = learner.is_reloading();
-                (learner.end(replica), reloads)
+                let is_reloading = learner.is_reloading();
+                (learner.end(replica), is_reloading)
             }
         };
         self.role = Role::Settling {
-            unapplied: left,
-            is_reloading: reloads,
+            unapplied,
+            is_reloading,
+            appointed,
         };
         tell_role(replica, ServerState::Looking);
         self.settle(replica, now);
@@ -380,6 +400,7 @@ impl Member {
         let Role::Settling {
             unapplied,
             is_reloading: false,
+            appointed,
         } = &mut self.role
         else {
             return;
@@ -387,12 +408,18 @@ impl Member {
         if !self.facts.is_settled() || replica.is_retiring {
             return;
         }
+        let appointed = *appointed;
         for txn in core::mem::take(unapplied) {
             replica.apply(&txn);
         }
         let last = replica.tree.last_zxid();
         assert_eq!(last, self.facts.flushed, "the tree is what is on disk");
         self.role = Role::Looking;
+        if let Some(leader) = appointed {
+            self.election.appoint(leader, last);
+            self.begin(self.election.state(), leader, replica, now);
+            return;
+        }
         let candidate = Candidate {
             zxid: last,
             epoch: self.facts.current.into(),

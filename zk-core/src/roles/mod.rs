@@ -26,7 +26,7 @@ use crate::{
 };
 use facts::Facts;
 pub use facts::MemberSettings;
-use leader::Leader;
+use leader::{Asker, Leader};
 use learner::Learner;
 use member::Member;
 use standalone::Standalone;
@@ -266,6 +266,17 @@ impl Core {
                         replica.submit(slot, xid, facts.appended, false);
                         let session = replica.conns.get(slot).session;
                         leader.sync_here(facts, replica, session, xid, path);
+                    }
+                    Some(Request::Reconfig(request)) => {
+                        replica.submit(slot, xid, facts.appended, false);
+                        let conn = replica.conns.get(slot);
+                        let (session, who) = (conn.session, conn.who.clone());
+                        let asker = Asker {
+                            session,
+                            xid,
+                            who: &who,
+                        };
+                        leader.reconfig(facts, replica, asker, &request, now);
                     }
                     Some(request) => {
                         let authority = leader.authority_mut().expect("clients are served");

@@ -12,8 +12,8 @@ use zk_proto::quorum::{
     EnsembleConfig, FromLeader, FromLearner, Notification, ServerState, split_packet,
 };
 use zk_proto::{
-    ConnectRequest, CreateMode, ErrorCode, Reader, Record as _, ReplyHeader, Request, Response,
-    ServerId, SessionId, TxnRecord, Xid, Zxid,
+    ConnectRequest, CreateMode, ErrorCode, Reader, Reconfig, Record as _, ReplyHeader, Request,
+    Response, ServerId, SessionId, TxnRecord, Xid, Zxid,
 };
 
 use super::world::{connect_request, incoming};
@@ -36,6 +36,8 @@ struct Disk {
     current: u32,
     /// Appended and not flushed.
     unflushed: Vec<(Zxid, Bytes)>,
+    config: Option<EnsembleConfig>,
+    next_config: Option<EnsembleConfig>,
     /// The state that a leader sent, with which the log begins.
     base: Option<Base>,
 }
@@ -76,6 +78,8 @@ struct Server {
 enum OnWay {
     Packets(Bytes),
     State(Vec<(Zxid, Bytes)>),
+    /// The other end closed the link.
+    End,
 }
 
 struct Ensemble {
@@ -90,6 +94,8 @@ struct Ensemble {
     cut: BTreeSet<ServerId>,
     recent_txns: usize,
     sync_asks_quorum: bool,
+    reconfig_enabled: bool,
+    skip_acl: bool,
     /// Whether disks flush by themselves.
     flushes: bool,
 }
@@ -124,6 +130,8 @@ impl Ensemble {
             cut: BTreeSet::new(),
             recent_txns: 500,
             sync_asks_quorum: false,
+            reconfig_enabled: false,
+            skip_acl: false,
             flushes: true,
         };
         for id in (1..=voters + observers).map(ServerId) {
@@ -153,6 +161,8 @@ impl Ensemble {
             tick: TICK,
             session_timeout_min: TICK * 2,
             session_timeout_max: TICK * 200,
+            reconfig_enabled: self.reconfig_enabled,
+            skip_acl: self.skip_acl,
             ..CoreConfig::default()
         };
         let settings = MemberSettings {
@@ -164,6 +174,8 @@ impl Ensemble {
             recent_txns: self.recent_txns,
             multi_ops_max: 1_000,
             sync_asks_quorum: self.sync_asks_quorum,
+            voters_min: 2,
+            last_seen: self.servers[&id].disk.next_config.clone(),
             dial_delay: Duration::from_millis(10),
         };
         let disk = &self.servers[&id].disk;
@@ -172,7 +184,7 @@ impl Ensemble {
             config,
             settings,
             ElectionConfig::new(id),
-            self.config.clone(),
+            disk.config.clone().unwrap_or_else(|| self.config.clone()),
             epochs,
             recovered,
             self.now,
@@ -333,7 +345,27 @@ impl Ensemble {
                     self.on_way.push_back((link, learner, state));
                 }
             }
-            QuorumEffect::Close(link) => self.break_link(link),
+            QuorumEffect::Close(link) => {
+                if let Some(&(learner, leader)) = self.links.get(&link) {
+                    let to = if learner == id { leader } else { learner };
+                    // What is on its way to this end is not heard any more.
+                    self.on_way.retain(|(on, end, _)| *on != link || *end == to);
+                    self.on_way.push_back((link, to, OnWay::End));
+                    self.quorum(id, QuorumInput::Closed(link));
+                }
+            }
+            QuorumEffect::Membership {
+                config,
+                is_in_force,
+            } => {
+                let disk = &mut server.disk;
+                let place = if is_in_force {
+                    &mut disk.config
+                } else {
+                    &mut disk.next_config
+                };
+                *place = Some(config);
+            }
             QuorumEffect::Promise(promise) => {
                 match promise {
                     EpochPromise::Accepted(epoch) => server.disk.accepted = epoch,
@@ -378,6 +410,10 @@ impl Ensemble {
         if let Some((link, to, what)) = self.on_way.pop_front() {
             match what {
                 OnWay::Packets(bytes) => self.deliver(link, to, &bytes),
+                OnWay::End => {
+                    self.links.remove(&link);
+                    self.quorum(to, QuorumInput::Closed(link));
+                }
                 OnWay::State(txns) => {
                     let server = self.servers.get_mut(&to).unwrap();
                     server.disk.base = Some(Base { txns });
@@ -812,6 +848,182 @@ fn a_leader_that_was_cut_off_answers_a_sync_only_where_it_need_not_ask() {
         ensemble.settle();
         assert!(ensemble.reply(&client, xid).is_some());
     }
+}
+
+fn reconfig(joining: Option<&str>, leaving: Option<&str>) -> Request {
+    Request::Reconfig(Reconfig {
+        joining: joining.map(String::from),
+        leaving: leaving.map(String::from),
+        new_members: None,
+        current_config: Zxid(-1),
+    })
+}
+
+fn reconfigurable(voters: i64, observers: i64) -> Ensemble {
+    let mut ensemble = Ensemble::new(voters, observers);
+    ensemble.reconfig_enabled = true;
+    ensemble.skip_acl = true;
+    restarted(ensemble)
+}
+
+/// The line of a server that votes.
+fn participant(id: ServerId) -> String {
+    format!(
+        "server.{id}=127.0.0.1:{}:{}:participant;{}",
+        2000 + id.0,
+        3000 + id.0,
+        4000 + id.0
+    )
+}
+
+impl Ensemble {
+    /// All servers that are up have the membership `ids`, and what is written is agreed on.
+    fn assert_members(&mut self, ids: &[i64]) {
+        let leader = self.leader();
+        let mut client = self.connect(leader);
+        let path = format!("/written-by-{}", self.next);
+        self.call(&mut client, create(&path)).unwrap();
+        self.assert_agreed();
+        for id in self.ids().into_iter().filter(|&id| self.is_up(id)) {
+            let disk = &self.servers[&id].disk;
+            let config = disk.config.as_ref().unwrap();
+            let members: Vec<_> = config.participants().map(|(id, _)| id.0).collect();
+            assert_eq!(members, ids, "{id}");
+            let text = self.core(id).tree().get("/zookeeper/config").unwrap();
+            assert_eq!(text.data(), Some(config.to_string().as_bytes()), "{id}");
+        }
+    }
+}
+
+#[test]
+fn a_first_leader_gives_the_membership_its_version() {
+    let ensemble = reconfigurable(3, 1);
+    for id in ensemble.ids() {
+        let config = ensemble.servers[&id].disk.config.as_ref().unwrap();
+        assert_eq!(config.version(), Zxid::of_epoch(1), "{id}");
+        assert_eq!(config.servers(), ensemble.config.servers());
+    }
+}
+
+#[test]
+fn who_may_not_write_the_membership_cannot_change_it() {
+    let mut ensemble = reconfigurable(3, 0);
+    ensemble.skip_acl = false;
+    let mut ensemble = restarted(ensemble);
+    for id in ensemble.ids() {
+        let mut client = ensemble.connect(id);
+        let refused = ensemble.call(&mut client, reconfig(None, Some("1")));
+        assert_eq!(refused, Err(ErrorCode::NO_AUTH), "{id}");
+    }
+    ensemble.assert_agreed();
+    let mut ensemble = elected(3, 0);
+    let mut client = ensemble.connect(ServerId(1));
+    let refused = ensemble.call(&mut client, reconfig(None, Some("1")));
+    assert_eq!(refused, Err(ErrorCode::RECONFIG_DISABLED));
+}
+
+#[test]
+fn a_follower_is_removed_and_the_rest_decides() {
+    let mut ensemble = reconfigurable(4, 0);
+    let removed = ensemble.followers()[0];
+    let asked_at = ensemble.followers()[1];
+    let mut client = ensemble.connect(asked_at);
+    let made = ensemble.call(&mut client, reconfig(None, Some(&removed.to_string())));
+    let Ok(Response::Data(Some(text), stat)) = made else {
+        panic!("{made:?}");
+    };
+    assert!(!text.is_empty());
+    assert_eq!(stat.version, -1);
+    let rest: Vec<_> = (1..=4).filter(|&id| id != removed.0).collect();
+    ensemble.assert_members(&rest);
+    ensemble.kill(removed);
+    ensemble.kill(asked_at);
+    ensemble.run(Duration::from_millis(300));
+    ensemble.assert_members(&rest);
+}
+
+#[test]
+fn an_observer_is_made_a_voter() {
+    let mut ensemble = reconfigurable(3, 1);
+    let leader = ensemble.leader();
+    let mut client = ensemble.connect(leader);
+    let line = participant(ServerId(4));
+    ensemble
+        .call(&mut client, reconfig(Some(&line), None))
+        .unwrap();
+    ensemble.run(Duration::from_millis(300));
+    ensemble.assert_members(&[1, 2, 3, 4]);
+    assert_eq!(
+        ensemble.core(ServerId(4)).state(),
+        Some(ServerState::Following)
+    );
+    // Two of four are no quorum.
+    for id in ensemble.followers().into_iter().take(2) {
+        ensemble.kill(id);
+    }
+    ensemble.run(Duration::from_secs(1));
+    for id in ensemble.ids() {
+        assert!(
+            !ensemble.is_up(id) || !ensemble.core(id).is_serving(),
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn a_leader_that_is_removed_leaves_the_lead_to_a_voter() {
+    let mut ensemble = reconfigurable(4, 0);
+    let old = ensemble.leader();
+    let asked_at = ensemble.followers()[0];
+    let mut client = ensemble.connect(asked_at);
+    let xid = ensemble.send(&mut client, reconfig(None, Some(&old.to_string())));
+    ensemble.settle();
+    assert!(ensemble.reply(&client, xid).is_some());
+    ensemble.run(Duration::from_millis(300));
+    assert_ne!(ensemble.leader(), old);
+    let rest: Vec<_> = (1..=4).filter(|&id| id != old.0).collect();
+    ensemble.kill(old);
+    ensemble.assert_members(&rest);
+}
+
+#[test]
+fn a_reconfig_under_way_survives_its_leader() {
+    let mut ensemble = reconfigurable(4, 0);
+    let leader = ensemble.leader();
+    let removed = ensemble.followers()[0];
+    let mut client = ensemble.connect(leader);
+    ensemble.flushes = false;
+    ensemble.send(&mut client, reconfig(None, Some(&removed.to_string())));
+    ensemble.settle();
+    for id in ensemble.followers() {
+        ensemble.flush(id);
+    }
+    ensemble.kill(leader);
+    ensemble.flushes = true;
+    ensemble.run(Duration::from_secs(1));
+    ensemble.start(leader);
+    ensemble.run(Duration::from_secs(1));
+    let rest: Vec<_> = (1..=4).filter(|&id| id != removed.0).collect();
+    ensemble.assert_members(&rest);
+}
+
+#[test]
+fn one_reconfig_at_a_time_and_only_with_a_quorum_of_the_new_members() {
+    let mut ensemble = reconfigurable(3, 0);
+    let leader = ensemble.leader();
+    let mut client = ensemble.connect(leader);
+    let absent: Vec<_> = (5..=9).map(|id| participant(ServerId(id))).collect();
+    let refused = ensemble.call(&mut client, reconfig(Some(&absent.join(",")), None));
+    assert_eq!(refused, Err(ErrorCode::NEW_CONFIG_NO_QUORUM));
+    ensemble.flushes = false;
+    let first = ensemble.send(&mut client, reconfig(Some(&participant(ServerId(5))), None));
+    let second = ensemble.send(&mut client, reconfig(Some(&participant(ServerId(6))), None));
+    ensemble.flushes = true;
+    ensemble.settle();
+    assert!(ensemble.reply(&client, first).unwrap().0.err.is_ok());
+    let refused = ensemble.reply(&client, second).unwrap().0.err;
+    assert_eq!(refused, ErrorCode::RECONFIG_IN_PROGRESS);
+    ensemble.assert_members(&[1, 2, 3, 5]);
 }
 
 #[test]

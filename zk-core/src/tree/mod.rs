@@ -47,7 +47,7 @@ pub(crate) use read::ReapPlace;
 pub use view::{NodeWalk, TreeView};
 
 /// Where the membership of the ensemble is to be read.
-const CONFIG_PATH: &str = "/zookeeper/config";
+pub(crate) const CONFIG_PATH: &str = "/zookeeper/config";
 
 /// The root is the first node that a tree ever has.
 const ROOT: u32 = 0;

@@ -6,14 +6,18 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use zk_proto::quorum::{FromLeader, FromLearner, inform_packet, proposal_packet};
-use zk_proto::{ErrorCode, OpCode, Reader, Record as _, Request, ServerId, SessionId, Xid, Zxid};
+use zk_proto::quorum::{EnsembleConfig, FromLeader, FromLearner, inform_packet, proposal_packet};
+use zk_proto::{
+    ErrorCode, OpCode, Reader, Reconfig, Record as _, Request, ServerId, SessionId, Xid, Zxid,
+};
 
 use super::learner::{Learner, Stage as LearnerStage};
+use super::reconfig::next_config;
 use super::{Leader, Stage, send};
 use crate::auth::Identities;
 use crate::authority::{Authority, Made};
 use crate::prep::Asked;
+use crate::quorum::Membership;
 use crate::replica::{Replica, is_write};
 use crate::roles::facts::{Facts, Step};
 use crate::tracker::Owner;
@@ -29,6 +33,8 @@ pub(super) struct Broadcast {
     /// The newest proposal that each follower has on disk, with all before it.
     acked: BTreeMap<ServerId, Zxid>,
     committed: Zxid,
+    /// A membership that was made a transaction and is not committed.
+    reconfig: Option<(Zxid, EnsembleConfig)>,
     /// In the order asked.
     syncs: VecDeque<Sync>,
 }
@@ -58,6 +64,7 @@ impl Broadcast {
             authority: Authority::new(replica, epoch, now),
             acked: BTreeMap::new(),
             committed: epoch,
+            reconfig: None,
             syncs: VecDeque::new(),
         }
     }
@@ -65,6 +72,13 @@ impl Broadcast {
     /// The server is not connected any more.
     pub(super) fn forget(&mut self, server: ServerId) {
         self.acked.remove(&server);
+    }
+
+    /// Who leads once this membership is in force: this server, or the voter that has most on disk.
+    fn designated(&self, me: ServerId, config: &EnsembleConfig) -> ServerId {
+        let voters = config.participants().map(|(id, _)| id);
+        let has = |&id: &ServerId| (id == me, self.acked.get(&id).copied(), id);
+        voters.max_by_key(has).unwrap_or(me)
     }
 
     /// The newest proposal that a quorum has on disk.
@@ -92,6 +106,9 @@ impl Leader {
         };
         let deadline = now.monotonic + facts.settings.sync_timeout();
         for Made { zxid, record } in broadcast.authority.take_made() {
+            if let Some((_, config)) = broadcast.reconfig.as_ref().filter(|next| next.0 == zxid) {
+                facts.propose_config(replica, config.clone());
+            }
             let packet = proposal_packet(zxid, &record);
             facts.append(replica, zxid, record);
             for (&link, learner) in &mut self.learners {
@@ -106,14 +123,34 @@ impl Leader {
     }
 
     /// Commits what a quorum has on disk.
-    pub(crate) fn commit(&mut self, facts: &Facts, replica: &mut Replica, now: Now) {
-        let Stage::Broadcast(broadcast) = &mut self.stage else {
-            return;
-        };
-        let agreed = broadcast.agreed(facts);
-        if agreed <= broadcast.committed {
-            return;
+    pub(crate) fn commit(&mut self, facts: &mut Facts, replica: &mut Replica, now: Now) -> Step {
+        while let Stage::Broadcast(broadcast) = &mut self.stage {
+            let agreed = broadcast.agreed(facts);
+            if agreed <= broadcast.committed {
+                break;
+            }
+            let next = broadcast.committed.next();
+            match broadcast.reconfig.take_if(|(zxid, _)| *zxid <= agreed) {
+                Some((zxid, config)) if zxid == next => {
+                    self.commit_reconfig(facts, replica, zxid, config, now)?;
+                }
+                Some(reconfig) => {
+                    let before = Zxid(reconfig.0.0 - 1);
+                    broadcast.reconfig = Some(reconfig);
+                    self.commit_to(replica, before, now);
+                }
+                None => self.commit_to(replica, agreed, now),
+            }
+            self.answer_syncs(facts, replica);
+            replica.snapshot_if_due();
         }
+        Ok(())
+    }
+
+    fn commit_to(&mut self, replica: &mut Replica, agreed: Zxid, now: Now) {
+        let Stage::Broadcast(broadcast) = &mut self.stage else {
+            unreachable!("something is agreed on");
+        };
         let (mut commits, mut informs) = (BytesMut::new(), BytesMut::new());
         let has_observers = (self.learners.values())
             .any(|learner| learner.is_observer && learner.is_forwarded_to());
@@ -126,7 +163,46 @@ impl Leader {
                 informs.extend_from_slice(&inform_packet(zxid, record));
             }
         }
-        let (commits, informs) = (commits.freeze(), informs.freeze());
+        broadcast.authority.commit(replica, agreed, now);
+        broadcast.committed = agreed;
+        self.tell_committed(replica, &commits.freeze(), &informs.freeze());
+    }
+
+    /// Puts a membership in force. From here on its quorum alone decides, and if this server does not
+    /// vote in it, the best of its voters leads.
+    fn commit_reconfig(
+        &mut self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        zxid: Zxid,
+        config: EnsembleConfig,
+        now: Now,
+    ) -> Step {
+        let Stage::Broadcast(broadcast) = &mut self.stage else {
+            unreachable!("something is agreed on");
+        };
+        let leader = broadcast.designated(facts.id, &config);
+        let record = broadcast.authority.unapplied().next();
+        let record = record.map(|(_, record)| record.clone()).unwrap_or_default();
+        broadcast.authority.commit(replica, zxid, now);
+        broadcast.committed = zxid;
+        facts.activate_config(replica, config);
+        let commit = FromLeader::CommitAndActivate { zxid, leader };
+        let inform = FromLeader::InformAndActivate {
+            zxid,
+            leader,
+            record,
+        };
+        self.tell_committed(replica, &commit.to_bytes(), &inform.to_bytes());
+        match leader == facts.id {
+            true => Ok(()),
+            false => Err(LeaveReason::Reconfigured {
+                leader: Some(leader),
+            }),
+        }
+    }
+
+    fn tell_committed(&mut self, replica: &mut Replica, commits: &Bytes, informs: &Bytes) {
         for (&link, learner) in &mut self.learners {
             if learner.is_forwarded_to() {
                 let packets = match learner.is_observer {
@@ -138,10 +214,66 @@ impl Leader {
                 }
             }
         }
-        broadcast.authority.commit(replica, agreed, now);
-        broadcast.committed = agreed;
-        self.answer_syncs(facts, replica);
-        replica.snapshot_if_due();
+    }
+
+    /// A client wants another membership.
+    pub(crate) fn reconfig(
+        &mut self,
+        facts: &Facts,
+        replica: &mut Replica,
+        from: Asker<'_>,
+        request: &Reconfig,
+        now: Now,
+    ) {
+        let config = self.next_config(facts, replica, request);
+        let Stage::Broadcast(broadcast) = &mut self.stage else {
+            unreachable!("clients are served");
+        };
+        let Asker { session, xid, who } = from;
+        let zxid = broadcast.authority.last_zxid().next();
+        match config {
+            Ok(config) => {
+                let asked = Asked {
+                    tree: &replica.tree,
+                    policy: &replica.policy,
+                    counters: &mut replica.counters,
+                    effects: &mut replica.effects,
+                    who,
+                    session,
+                    xid,
+                    time_ms: now.wall_ms,
+                };
+                if broadcast.authority.reconfig(&asked, &config) {
+                    broadcast.reconfig = Some((zxid, config));
+                }
+            }
+            Err(code) => broadcast.authority.refuse(session, xid, now, code),
+        }
+    }
+
+    fn next_config(
+        &self,
+        facts: &Facts,
+        replica: &Replica,
+        request: &Reconfig,
+    ) -> Result<EnsembleConfig, ErrorCode> {
+        let Stage::Broadcast(broadcast) = &self.stage else {
+            unreachable!("clients are served");
+        };
+        if !replica.config.reconfig_enabled {
+            return Err(ErrorCode::RECONFIG_DISABLED);
+        }
+        if facts.proposed.is_some() || broadcast.reconfig.is_some() {
+            return Err(ErrorCode::RECONFIG_IN_PROGRESS);
+        }
+        let zxid = broadcast.authority.last_zxid().next();
+        let voters_min = facts.settings.voters_min;
+        let config = next_config(facts.last_seen(), request, zxid, voters_min)?;
+        let is_synced = |id| id == facts.id || self.has(id, LearnerStage::Acked);
+        match Membership::of(&config).is_quorum_by(is_synced) {
+            true => Ok(config),
+            false => Err(ErrorCode::NEW_CONFIG_NO_QUORUM),
+        }
     }
 
     /// A client of this server asks for a sync.
@@ -247,7 +379,7 @@ impl Leader {
                     });
                     let acked = broadcast.acked.entry(server).or_insert(zxid);
                     *acked = zxid.max(*acked);
-                    self.commit(facts, replica, now);
+                    return self.commit(facts, replica, now);
                 }
             }
             FromLearner::Ping { touched, .. } => {
@@ -341,6 +473,10 @@ impl Leader {
             return;
         }
         match Request::decode(op, &mut content, facts.settings.multi_ops_max) {
+            Ok(Request::Reconfig(request)) => {
+                let who = &who;
+                self.reconfig(facts, replica, Asker { session, xid, who }, &request, now);
+            }
             Ok(request) if is_write(&request) => {
                 let asked = Asked {
                     tree: &replica.tree,
@@ -396,6 +532,14 @@ impl Leader {
         self.ping(replica);
         Ok(())
     }
+}
+
+/// Who asks for something.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) session: SessionId,
+    pub(crate) xid: Xid,
+    pub(crate) who: &'a Identities,
 }
 
 struct Forwarded {

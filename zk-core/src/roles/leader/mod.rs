@@ -13,6 +13,7 @@
 mod broadcast;
 mod learner;
 mod plan;
+mod reconfig;
 mod sync;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ use super::facts::{Facts, Step};
 use crate::authority::Authority;
 use crate::replica::Replica;
 use crate::{Effect, EpochPromise, LearnerStatus, LeaveReason, Now, QuorumEffect, QuorumLink};
+pub(crate) use broadcast::Asker;
 use broadcast::Broadcast;
 use learner::{Learner, Stage as LearnerStage};
 
@@ -229,6 +231,10 @@ impl Leader {
         let accepted = self.learners.values().map(|learner| learner.accepted);
         let newest = accepted.fold(facts.accepted, u32::max);
         self.epoch = newest.checked_add(1).expect("epochs are far below 2³²");
+        if replica.config.reconfig_enabled && facts.last_seen().version() == Zxid::ZERO {
+            let config = facts.ensemble.clone().with_version(self.epoch_zxid());
+            facts.propose_config(replica, config);
+        }
         self.stage = Stage::Accepting;
         facts.promise(replica, EpochPromise::Accepted(self.epoch));
     }
@@ -362,6 +368,13 @@ impl Leader {
             }
             let broadcast = Broadcast::new(replica, self.epoch_zxid(), now);
             self.stage = Stage::Broadcast(broadcast);
+            // The newest membership was part of the history, or is the first of all.
+            let config = facts.last_seen().clone();
+            facts.activate_config(replica, config);
+            facts.show_config(replica, now);
+            if !facts.quorums.is_voter(facts.id) {
+                return Err(LeaveReason::Reconfigured { leader: None });
+            }
         }
         if matches!(self.stage, Stage::Broadcast(_)) {
             for link in self.at(LearnerStage::Acked) {

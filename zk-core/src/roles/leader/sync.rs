@@ -9,6 +9,7 @@
 //! From the moment at which its plan is made it gets whatever is proposed and committed, so that
 //! nothing falls between what it is brought to and what follows.
 
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
@@ -63,7 +64,7 @@ impl Leader {
         }
         let new_leader = FromLeader::NewLeader {
             zxid: Zxid::of_epoch(self.epoch),
-            config: facts.ensemble_text.clone(),
+            config: facts.last_seen().to_string(),
         };
         new_leader.encode(&mut packets);
         if let Some(packets) = learner.hold(packets.freeze()) {
