@@ -124,6 +124,13 @@ impl Tracker {
         self.sessions.remove(&id);
     }
 
+    /// All sessions, in the order of their ids.
+    pub(crate) fn ids(&self) -> Vec<SessionId> {
+        let mut ids: Vec<_> = self.sessions.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// When the session expires if it is not touched.
     pub(crate) fn expires(&self, id: SessionId) -> Option<Duration> {
         let session = self.sessions.get(&id)?;

@@ -29,10 +29,7 @@ impl Replica {
         self.tell_changes(zxid, &changes);
         match txn {
             &Txn::CreateSession { timeout_ms } => {
-                let session = self.sessions.open(header.session, timeout_ms);
-                if let Some(slot) = self.conns.take_awaiting(header.session) {
-                    self.attach(slot, session);
-                }
+                self.open_session(header.session, timeout_ms);
             }
             Txn::CloseSession { .. } => self.end_session(header),
             _ => self.answer(header, txn, outcome),

@@ -107,6 +107,30 @@ impl Replica {
         }
     }
 
+    /// A session begins that no transaction tells of; its connection waits for it.
+    pub(crate) fn open_session(&mut self, id: SessionId, timeout_ms: i32) {
+        let session = self.sessions.open(id, timeout_ms);
+        if let Some(slot) = self.conns.take_awaiting(id) {
+            self.attach(slot, session);
+        }
+    }
+
+    /// The timeout granted to the session's connection.
+    pub(crate) fn granted(&self, id: SessionId) -> Option<Duration> {
+        let session = self.sessions.get(self.sessions.slot_of(id)?);
+        Some(self.conns.get(session.conn?).granted)
+    }
+
+    /// A session ends of which no transaction tells.
+    pub(crate) fn drop_session(&mut self, id: SessionId, reason: CloseReason) {
+        if let Some(session) = self.sessions.slot_of(id) {
+            if let Some(slot) = self.sessions.get(session).conn {
+                self.close(slot, reason);
+            }
+            self.sessions.remove(session);
+        }
+    }
+
     pub(crate) fn refuse(&mut self, conn: ConnId, reason: CloseReason) {
         self.effects.push(Effect::Close { conn, reason });
     }
@@ -136,7 +160,7 @@ impl Replica {
             timeout_ms: conn.granted_ms(),
             session_id: conn.session,
             password: Bytes::copy_from_slice(&session_password(conn.session)),
-            read_only: conn.has_read_only_byte.then_some(false),
+            read_only: conn.has_read_only_byte.then_some(self.is_read_only),
         };
         let conn = conn.id;
         self.effects.push(Effect::Accept { conn, response });

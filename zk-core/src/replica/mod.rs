@@ -52,6 +52,8 @@ pub(crate) struct Replica {
     pub(crate) watches: Watches,
     pub(crate) counters: Counters,
     pub(crate) effects: Vec<Effect>,
+    /// Clients are told that they may only read.
+    pub(crate) is_read_only: bool,
     /// Nothing more is taken, nor does anything begin.
     pub(crate) is_retiring: bool,
     pub(crate) recent: Recent,
@@ -81,6 +83,7 @@ impl Replica {
             digests: VecDeque::new(),
             counters: Counters::default(),
             effects: Vec::new(),
+            is_read_only: false,
             is_retiring: false,
             told: Vec::new(),
             tree,
@@ -131,7 +134,13 @@ impl Replica {
         }
     }
 
-    fn reply(&mut self, conn: ConnId, xid: Xid, zxid: Zxid, result: Result<Response, ErrorCode>) {
+    pub(crate) fn reply(
+        &mut self,
+        conn: ConnId,
+        xid: Xid,
+        zxid: Zxid,
+        result: Result<Response, ErrorCode>,
+    ) {
         let (err, response) = match result {
             Ok(response) => (ErrorCode::OK, response),
             Err(code) => (code, Response::Empty),

@@ -38,6 +38,9 @@ pub struct MemberSettings {
     pub voters_min: usize,
     /// The membership of a reconfig that was logged and is not known to be in force.
     pub last_seen: Option<EnsembleConfig>,
+    /// How long a server without a leader waits before it lets clients read; `None` for ever
+    /// (`readonlymode.enabled`).
+    pub read_only_after: Option<Duration>,
     /// Between two tries to connect to the leader (`leaderConnectDelayDuringRetryMs`).
     pub dial_delay: Duration,
 }

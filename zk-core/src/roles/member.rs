@@ -20,6 +20,7 @@ use super::Decider;
 use super::facts::{Facts, MemberSettings, Step};
 use super::leader::Leader;
 use super::learner::Learner;
+use super::read_only::ReadOnly;
 use crate::authority::Authority;
 use crate::election::{Candidate, Election, ElectionConfig, ElectionEffect};
 use crate::replica::Replica;
@@ -46,9 +47,17 @@ pub(crate) enum Role {
         /// Who leads next without an election.
         appointed: Option<ServerId>,
     },
-    Looking,
+    Looking(Looking),
     Leading(Leader),
     Learning(Learner),
+}
+
+/// Without a leader.
+#[derive(Debug, Default)]
+pub(crate) struct Looking {
+    /// When clients may read, if there is no leader until then.
+    read_only_at: Option<Duration>,
+    read_only: Option<ReadOnly>,
 }
 
 impl Member {
@@ -78,7 +87,7 @@ impl Member {
 
     pub(crate) fn state(&self) -> ServerState {
         match &self.role {
-            Role::Settling { .. } | Role::Looking => ServerState::Looking,
+            Role::Settling { .. } | Role::Looking(_) => ServerState::Looking,
             Role::Leading(_) => ServerState::Leading,
             Role::Learning(_) if self.is_voter() => ServerState::Following,
             Role::Learning(_) => ServerState::Observing,
@@ -92,7 +101,8 @@ impl Member {
     /// Whether clients are served.
     pub(crate) fn is_serving(&self) -> bool {
         match &self.role {
-            Role::Settling { .. } | Role::Looking => false,
+            Role::Settling { .. } => false,
+            Role::Looking(looking) => looking.read_only.is_some(),
             Role::Leading(leader) => self.facts.settings.leader_serves && leader.is_serving(),
             Role::Learning(learner) => learner.is_serving(),
         }
@@ -101,7 +111,7 @@ impl Member {
     /// Whom the server follows, or itself while it leads.
     pub(crate) fn leader(&self) -> Option<ServerId> {
         match &self.role {
-            Role::Settling { .. } | Role::Looking => None,
+            Role::Settling { .. } | Role::Looking(_) => None,
             Role::Leading(_) => Some(self.facts.id),
             Role::Learning(learner) => Some(learner.leader()),
         }
@@ -109,7 +119,7 @@ impl Member {
 
     pub(crate) fn learners(&self) -> Vec<LearnerStatus> {
         match &self.role {
-            Role::Settling { .. } | Role::Looking | Role::Learning(_) => Vec::new(),
+            Role::Settling { .. } | Role::Looking(_) | Role::Learning(_) => Vec::new(),
             Role::Leading(leader) => leader.learners().collect(),
         }
     }
@@ -117,7 +127,7 @@ impl Member {
     pub(crate) fn outstanding(&self) -> usize {
         match &self.role {
             Role::Settling { unapplied, .. } => unapplied.len(),
-            Role::Looking => 0,
+            Role::Looking(_) => 0,
             Role::Leading(leader) => leader.authority().map_or(0, |made| made.outstanding()),
             Role::Learning(learner) => learner.outstanding(),
         }
@@ -126,7 +136,7 @@ impl Member {
     pub(crate) fn expires(&self, session: SessionId) -> Option<Duration> {
         match &self.role {
             Role::Leading(leader) => leader.authority()?.tracker.expires(session),
-            Role::Settling { .. } | Role::Looking | Role::Learning(_) => None,
+            Role::Settling { .. } | Role::Looking(_) | Role::Learning(_) => None,
         }
     }
 
@@ -142,7 +152,10 @@ impl Member {
         let is_serving = self.is_serving();
         match &mut self.role {
             _ if !is_serving => Decider::Nobody,
-            Role::Settling { .. } | Role::Looking => Decider::Nobody,
+            Role::Settling { .. } => Decider::Nobody,
+            Role::Looking(looking) => {
+                (looking.read_only.as_mut()).map_or(Decider::Nobody, Decider::ReadOnly)
+            }
             Role::Leading(leader) => Decider::Quorum(leader, &self.facts),
             Role::Learning(learner) => Decider::Leader(learner, &self.facts),
         }
@@ -150,7 +163,11 @@ impl Member {
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         let role = match &self.role {
-            Role::Settling { .. } | Role::Looking => None,
+            Role::Settling { .. } => None,
+            Role::Looking(looking) => match &looking.read_only {
+                Some(read_only) => read_only.tracker.next_deadline(),
+                None => looking.read_only_at,
+            },
             Role::Leading(leader) => Some(leader.next_deadline()),
             Role::Learning(learner) => Some(learner.next_deadline()),
         };
@@ -166,7 +183,7 @@ impl Member {
         self.facts.flushed = zxid;
         match &mut self.role {
             Role::Settling { .. } => self.settle(replica, now),
-            Role::Looking => {}
+            Role::Looking(_) => {}
             Role::Leading(leader) => {
                 let step = leader.commit(&mut self.facts, replica, now);
                 self.stay_or_leave(step, replica, now);
@@ -178,7 +195,11 @@ impl Member {
     pub(crate) fn on_tick(&mut self, replica: &mut Replica, now: Now) {
         self.election.on_tick(now.monotonic);
         let step = match &mut self.role {
-            Role::Settling { .. } | Role::Looking => Ok(()),
+            Role::Settling { .. } => Ok(()),
+            Role::Looking(looking) => {
+                looking.on_tick(replica, now);
+                Ok(())
+            }
             Role::Leading(leader) => leader.on_tick(&mut self.facts, replica, now),
             Role::Learning(learner) => learner.on_tick(&mut self.facts, replica, now),
         };
@@ -207,7 +228,7 @@ impl Member {
                 facts.on_promised();
                 match role {
                     Role::Settling { .. } => self.settle(replica, now),
-                    Role::Looking => unreachable!("nothing is under way while looking"),
+                    Role::Looking(_) => unreachable!("nothing is under way while looking"),
                     Role::Leading(leader) => return leader.on_promised(facts, replica, now),
                     Role::Learning(learner) => learner.on_promised(facts, replica),
                 }
@@ -226,7 +247,7 @@ impl Member {
                         unapplied.clear();
                         self.settle(replica, now);
                     }
-                    Role::Looking | Role::Leading(_) => unreachable!("no state was asked for"),
+                    Role::Looking(_) | Role::Leading(_) => unreachable!("no state was asked for"),
                 }
             }
             (QuorumInput::ReloadFailed, role) => match role {
@@ -238,7 +259,7 @@ impl Member {
                     *is_reloading = false;
                     self.settle(replica, now);
                 }
-                Role::Looking | Role::Leading(_) => unreachable!("no state was asked for"),
+                Role::Looking(_) | Role::Leading(_) => unreachable!("no state was asked for"),
             },
             (QuorumInput::Accepted(link), Role::Leading(leader)) => {
                 leader.on_accepted(facts, link, now);
@@ -286,7 +307,7 @@ impl Member {
             self.leave(reason, replica, now);
         }
         let is_active = match &self.role {
-            Role::Settling { .. } | Role::Looking => false,
+            Role::Settling { .. } | Role::Looking(_) => false,
             Role::Leading(leader) => leader.is_serving(),
             Role::Learning(learner) => learner.is_serving(),
         };
@@ -323,7 +344,7 @@ impl Member {
                         self.begin(decision.state, decision.vote.leader, replica, now);
                     }
                     ElectionEffect::Deserted => {
-                        if !matches!(self.role, Role::Settling { .. } | Role::Looking) {
+                        if !matches!(self.role, Role::Settling { .. } | Role::Looking(_)) {
                             self.leave(LeaveReason::Deserted, replica, now);
                         }
                     }
@@ -340,9 +361,16 @@ impl Member {
     /// The election is over: begins the role that it gave.
     fn begin(&mut self, state: ServerState, leader: ServerId, replica: &mut Replica, now: Now) {
         assert!(
-            matches!(self.role, Role::Looking),
+            matches!(self.role, Role::Looking(_)),
             "an election is over once"
         );
+        if let Role::Looking(Looking {
+            read_only: Some(read_only),
+            ..
+        }) = core::mem::replace(&mut self.role, Role::Looking(Looking::default()))
+        {
+            read_only.end(replica);
+        }
         self.role = match state {
             ServerState::Leading => Role::Leading(Leader::begin(&mut self.facts, replica, now)),
             ServerState::Following | ServerState::Observing => {
@@ -367,25 +395,26 @@ impl Member {
             _ => None,
         };
         (replica.effects).push(Effect::Quorum(QuorumEffect::Left(reason)));
-        let (unapplied, is_reloading) = match core::mem::replace(&mut self.role, Role::Looking) {
-            Role::Settling {
-                unapplied,
-                is_reloading,
-                ..
-            } => (unapplied, is_reloading),
-            Role::Looking => (VecDeque::new(), false),
-            Role::Leading(leader) => {
-                let authority = leader.end(replica);
-                (
-                    authority.map(Authority::into_unapplied).unwrap_or_default(),
-                    false,
-                )
-            }
-            Role::Learning(learner) => {
-                let is_reloading = learner.is_reloading();
-                (learner.end(replica), is_reloading)
-            }
-        };
+        let (unapplied, is_reloading) =
+            match core::mem::replace(&mut self.role, Role::Looking(Looking::default())) {
+                Role::Settling {
+                    unapplied,
+                    is_reloading,
+                    ..
+                } => (unapplied, is_reloading),
+                Role::Looking(_) => (VecDeque::new(), false),
+                Role::Leading(leader) => {
+                    let authority = leader.end(replica);
+                    (
+                        authority.map(Authority::into_unapplied).unwrap_or_default(),
+                        false,
+                    )
+                }
+                Role::Learning(learner) => {
+                    let is_reloading = learner.is_reloading();
+                    (learner.end(replica), is_reloading)
+                }
+            };
         self.role = Role::Settling {
             unapplied,
             is_reloading,
@@ -414,7 +443,11 @@ impl Member {
         }
         let last = replica.tree.last_zxid();
         assert_eq!(last, self.facts.flushed, "the tree is what is on disk");
-        self.role = Role::Looking;
+        let read_only_after = self.facts.settings.read_only_after;
+        self.role = Role::Looking(Looking {
+            read_only_at: read_only_after.map(|wait| now.monotonic + wait),
+            read_only: None,
+        });
         if let Some(leader) = appointed {
             self.election.appoint(leader, last);
             self.begin(self.election.state(), leader, replica, now);
@@ -426,6 +459,18 @@ impl Member {
         };
         self.election.begin(now.monotonic, candidate);
         self.obey_election(replica, now);
+    }
+}
+
+impl Looking {
+    fn on_tick(&mut self, replica: &mut Replica, now: Now) {
+        match &mut self.read_only {
+            Some(read_only) => read_only.on_tick(replica, now),
+            None if self.read_only_at.is_some_and(|at| at <= now.monotonic) => {
+                self.read_only = Some(ReadOnly::begin(replica));
+            }
+            None => {}
+        }
     }
 }
 

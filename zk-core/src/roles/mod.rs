@@ -4,6 +4,7 @@ mod facts;
 mod leader;
 mod learner;
 mod member;
+mod read_only;
 mod standalone;
 
 use alloc::vec::Vec;
@@ -29,6 +30,7 @@ pub use facts::MemberSettings;
 use leader::{Asker, Leader};
 use learner::Learner;
 use member::Member;
+use read_only::ReadOnly;
 use standalone::Standalone;
 
 /// A server's core. See the [crate](crate) for how it is driven.
@@ -55,6 +57,8 @@ enum Decider<'a> {
     Quorum(&'a mut Leader, &'a Facts),
     /// The leader.
     Leader(&'a mut Learner, &'a Facts),
+    /// Nobody, but clients may read.
+    ReadOnly(&'a mut ReadOnly),
 }
 
 /// What makes transactions, here or elsewhere.
@@ -62,6 +66,7 @@ enum Maker<'a> {
     Nobody,
     Here(&'a mut Authority),
     Leader(&'a mut Learner),
+    ReadOnly(&'a mut ReadOnly),
 }
 
 impl<'a> Decider<'a> {
@@ -71,6 +76,7 @@ impl<'a> Decider<'a> {
             Self::Here(authority) => Maker::Here(authority),
             Self::Quorum(leader, _) => leader.authority_mut().map_or(Maker::Nobody, Maker::Here),
             Self::Leader(learner, _) => Maker::Leader(learner),
+            Self::ReadOnly(read_only) => Maker::ReadOnly(read_only),
         }
     }
 }
@@ -178,7 +184,12 @@ impl Core {
 
     fn on_connect(&mut self, now: Now, conn: ConnId, peer: IpAddr, request: &ConnectRequest) {
         let (decider, replica) = self.decider();
-        if matches!(decider, Decider::Nobody) {
+        let is_refused = match &decider {
+            Decider::Nobody => true,
+            Decider::ReadOnly(_) => request.read_only != Some(true),
+            Decider::Here(_) | Decider::Quorum(..) | Decider::Leader(..) => false,
+        };
+        if is_refused {
             replica.refuse(conn, CloseReason::NotServing);
             return;
         }
@@ -188,6 +199,7 @@ impl Core {
         };
         match (decider.maker(), wanted) {
             (Maker::Nobody, _) => {}
+            (Maker::ReadOnly(read_only), wanted) => read_only.connect(replica, wanted, now),
             (
                 Maker::Here(authority),
                 Resuming::New {
@@ -229,6 +241,9 @@ impl Core {
                 authority.tracker.touch(session, granted, now.monotonic);
             }
             Maker::Leader(learner) => learner.touch(session, granted_ms),
+            Maker::ReadOnly(read_only) => {
+                read_only.tracker.touch(session, granted, now.monotonic);
+            }
         }
         for incoming in requests {
             if !self.hears(slot, session) {
@@ -247,6 +262,7 @@ impl Core {
                 Maker::Nobody => false,
                 Maker::Here(authority) => authority.tracker.is_open(session),
                 Maker::Leader(_) => true,
+                Maker::ReadOnly(read_only) => read_only.tracker.is_open(session),
             }
     }
 
@@ -283,6 +299,12 @@ impl Core {
                         submit(authority, replica, slot, xid, request, now);
                     }
                     None => {}
+                }
+            }
+            Decider::ReadOnly(read_only) => {
+                if let Some(request) = replica.on_request(slot, incoming, is_write_or_sync) {
+                    let conn = replica.conns.get(slot).id;
+                    read_only.refuse(replica, slot, conn, xid, &request);
                 }
             }
             Decider::Leader(learner, facts) => {
@@ -392,6 +414,12 @@ impl Core {
             Role::Standalone(_) => None,
             Role::Member(member) => Some(member.state()),
         }
+    }
+
+    /// Whether clients are served, but may only read.
+    #[must_use]
+    pub const fn is_read_only(&self) -> bool {
+        self.replica.is_read_only
     }
 
     /// Whether clients are served.

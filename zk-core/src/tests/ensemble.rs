@@ -96,6 +96,7 @@ struct Ensemble {
     sync_asks_quorum: bool,
     reconfig_enabled: bool,
     skip_acl: bool,
+    read_only_after: Option<Duration>,
     /// Whether disks flush by themselves.
     flushes: bool,
 }
@@ -132,6 +133,7 @@ impl Ensemble {
             sync_asks_quorum: false,
             reconfig_enabled: false,
             skip_acl: false,
+            read_only_after: None,
             flushes: true,
         };
         for id in (1..=voters + observers).map(ServerId) {
@@ -175,6 +177,7 @@ impl Ensemble {
             multi_ops_max: 1_000,
             sync_asks_quorum: self.sync_asks_quorum,
             voters_min: 2,
+            read_only_after: self.read_only_after,
             last_seen: self.servers[&id].disk.next_config.clone(),
             dial_delay: Duration::from_millis(10),
         };
@@ -1024,6 +1027,97 @@ fn one_reconfig_at_a_time_and_only_with_a_quorum_of_the_new_members() {
     let refused = ensemble.reply(&client, second).unwrap().0.err;
     assert_eq!(refused, ErrorCode::RECONFIG_IN_PROGRESS);
     ensemble.assert_members(&[1, 2, 3, 5]);
+}
+
+#[test]
+fn a_server_without_a_leader_lets_clients_read_that_are_content_with_it() {
+    let mut ensemble = Ensemble::new(3, 0);
+    ensemble.read_only_after = Some(Duration::from_millis(500));
+    let mut ensemble = restarted(ensemble);
+    let left = ensemble.followers()[0];
+    let mut global = ensemble.connect(left);
+    ensemble.call(&mut global, create("/a")).unwrap();
+    for id in ensemble.ids() {
+        if id != left {
+            ensemble.kill(id);
+        }
+    }
+    let reader = ConnectRequest {
+        read_only: Some(true),
+        ..connect_request(4_000)
+    };
+    let early = ensemble.connect_as(left, reader.clone());
+    assert_eq!(early.session, SessionId(0), "it may still find a leader");
+    ensemble.run(Duration::from_secs(1));
+    assert!(ensemble.core(left).is_read_only());
+    let writer = ensemble.connect(left);
+    assert_eq!(
+        writer.session,
+        SessionId(0),
+        "it does not want to only read"
+    );
+    let password = zk_proto::session_password(global.session);
+    let returning = ensemble.connect_as(
+        left,
+        ConnectRequest {
+            session_id: global.session,
+            password: Bytes::copy_from_slice(&password),
+            ..reader.clone()
+        },
+    );
+    assert_eq!(
+        returning.session,
+        SessionId(0),
+        "only a leader knows its session"
+    );
+    let mut client = ensemble.connect_as(left, reader.clone());
+    assert!(ensemble.call(&mut client, get_data("/a", false)).is_ok());
+    for refused in [create("/b"), set_data("/a", ""), sync()] {
+        assert_eq!(
+            ensemble.call(&mut client, refused),
+            Err(ErrorCode::NOT_READ_ONLY)
+        );
+    }
+    let mut second = ensemble.connect_as(left, reader);
+    assert_eq!(
+        ensemble.call(&mut second, Request::CloseSession),
+        Ok(Response::Empty)
+    );
+    assert!(ensemble.servers[&left].closed.contains(&second.conn));
+    for id in ensemble.ids() {
+        if id != left {
+            ensemble.start(id);
+        }
+    }
+    ensemble.run(Duration::from_secs(1));
+    assert!(ensemble.servers[&left].closed.contains(&client.conn));
+    assert!(!ensemble.core(left).is_read_only());
+    ensemble.leader();
+    ensemble.assert_agreed();
+}
+
+#[test]
+fn a_silent_reader_of_a_server_without_a_leader_is_let_go() {
+    let mut ensemble = Ensemble::new(3, 0);
+    ensemble.read_only_after = Some(Duration::ZERO);
+    for id in ensemble.ids() {
+        ensemble.kill(id);
+    }
+    ensemble.start(ServerId(2));
+    ensemble.run(Duration::from_millis(100));
+    let reader = ConnectRequest {
+        read_only: Some(true),
+        ..connect_request(1_000)
+    };
+    let mut client = ensemble.connect_as(ServerId(2), reader);
+    for _ in 0..10 {
+        ensemble.run(Duration::from_millis(500));
+        ensemble.send(&mut client, Request::Ping);
+    }
+    assert!(!ensemble.servers[&ServerId(2)].closed.contains(&client.conn));
+    ensemble.run(Duration::from_millis(1_500));
+    assert!(ensemble.servers[&ServerId(2)].closed.contains(&client.conn));
+    assert_eq!(ensemble.core(ServerId(2)).session_count(), 0);
 }
 
 #[test]
