@@ -1062,7 +1062,7 @@ fn a_server_without_a_leader_lets_clients_read_that_are_content_with_it() {
         ConnectRequest {
             session_id: global.session,
             password: Bytes::copy_from_slice(&password),
-            ..reader.clone()
+            ..reader
         },
     );
     assert_eq!(
