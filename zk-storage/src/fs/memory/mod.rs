@@ -5,6 +5,13 @@
 //! synced. [`MemoryFileSystem::power_cut`] goes back to the durable picture, plus whatever part of
 //! the rest the caller lets survive: single sectors of a write, single changes of length, single
 //! names, each on its own, since a disk may reorder all that no sync separates.
+//!
+//! Faults come at chosen calls ([`MemoryFileSystem::fail_at`]), or by chance from a seed
+//! ([`MemoryFileSystem::misbehave`], [`MemoryFileSystem::power_cut_by_chance`]): the same calls on the
+//! same disk meet the same faults, so that a simulation repeats. A disk may also be small, lose single
+//! sectors, and flip bits.
+
+mod chance;
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +19,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use chance::Chances;
+use chance::{Kind, Luck, Survival};
 
 use super::{DirEntry, File, FileSystem, OpenMode, SECTOR_BYTES};
 
@@ -49,15 +59,28 @@ struct Disk {
     dirs: BTreeSet<PathBuf>,
     names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
-    unsynced_names: Vec<NameChange>,
+    unsynced_names: Vec<Numbered<NameChange>>,
     inodes: BTreeMap<u64, Inode>,
     inode_last: u64,
+    /// Numbers the changes in the order of the calls.
+    change_last: u64,
     locks: BTreeSet<PathBuf>,
     /// Counts crashes: handles of earlier lives are dead.
     life: u64,
     calls: u64,
     faults: BTreeMap<u64, Fault>,
+    luck: Option<Luck>,
+    /// Bytes that all files together may have.
+    capacity: Option<u64>,
+    failures: u64,
     is_off: bool,
+}
+
+/// A change that is not durable, and when it was made.
+#[derive(Clone)]
+struct Numbered<C> {
+    number: u64,
+    change: C,
 }
 
 #[derive(Clone)]
@@ -84,6 +107,13 @@ impl NameChange {
         }
     }
 
+    fn inode(&self) -> Option<u64> {
+        match self {
+            Self::Link { inode, .. } | Self::Rename { inode, .. } => Some(*inode),
+            Self::Unlink { .. } => None,
+        }
+    }
+
     fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
         match self {
             Self::Link { path, inode } => {
@@ -104,7 +134,11 @@ impl NameChange {
 struct Inode {
     seen: Vec<u8>,
     durable: Vec<u8>,
-    unsynced: Vec<Change>,
+    unsynced: Vec<Numbered<Change>>,
+    /// Sectors that cannot be read until they are written.
+    lost_sectors: BTreeSet<usize>,
+    /// How many open files there are of it.
+    open: usize,
 }
 
 #[derive(Clone)]
@@ -137,22 +171,26 @@ fn index(offset: u64) -> usize {
 }
 
 impl Inode {
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, number: u64, change: Change) {
         change.apply(&mut self.seen);
-        self.unsynced.push(change);
+        if let Change::Write { offset, bytes } = &change {
+            let sectors = offset / SECTOR_BYTES..(offset + bytes.len()).div_ceil(SECTOR_BYTES);
+            self.lost_sectors.retain(|lost| !sectors.contains(lost));
+        }
+        self.unsynced.push(Numbered { number, change });
     }
 
     fn sync(&mut self) {
-        for change in self.unsynced.drain(..) {
+        for Numbered { change, .. } in self.unsynced.drain(..) {
             change.apply(&mut self.durable);
         }
     }
 
-    fn lose_power(&mut self, keep: &mut dyn FnMut() -> bool) {
-        for change in self.unsynced.drain(..) {
+    fn lose_power(&mut self, keep: &mut dyn FnMut(u64) -> bool) {
+        for Numbered { number, change } in self.unsynced.drain(..) {
             match change {
                 Change::Length(_) => {
-                    if keep() {
+                    if keep(number) {
                         change.apply(&mut self.durable);
                     }
                 }
@@ -161,7 +199,7 @@ impl Inode {
                     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
                         let to_sector_end = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
                         let piece = rest.get(..to_sector_end).unwrap_or(rest);
-                        if keep() {
+                        if keep(number) {
                             put(&mut self.durable, offset + at, piece);
                         }
                         at += piece.len();
@@ -187,8 +225,10 @@ impl MemoryFileSystem {
     /// Another disk with the same content, synced and unsynced.
     #[must_use]
     pub fn fork(&self) -> Self {
+        let mut disk = self.disk().clone();
+        disk.close_all();
         Self {
-            disk: Arc::new(Mutex::new(self.disk().clone())),
+            disk: Arc::new(Mutex::new(disk)),
         }
     }
 
@@ -203,6 +243,30 @@ impl MemoryFileSystem {
         self.disk().faults.insert(call, fault);
     }
 
+    /// Lets calls fail by chance from now on, crash or not, until this is called again. The sequence
+    /// of faults depends on the seed and on the calls alone.
+    pub fn misbehave(&self, seed: u64, chances: Chances) {
+        self.disk().luck = Some(Luck::new(seed, chances));
+    }
+
+    /// Limits the bytes of all files together: what would go beyond fails for want of space, a write
+    /// after the part that fits. `None` for no limit.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.disk().capacity = bytes;
+    }
+
+    /// How many calls have failed by a fault or for want of space, in all lives.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.disk().failures
+    }
+
+    /// Whether the power went at a call, so that every call fails until a crash.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.disk().is_off
+    }
+
     /// The process ends, the machine does not: everything written stays, locks end, open files are
     /// dead.
     pub fn kill(&self) {
@@ -212,18 +276,49 @@ impl MemoryFileSystem {
     /// The machine loses power and comes back. `keep` is asked for every unsynced change, and for
     /// every sector of an unsynced write, whether it survives.
     pub fn power_cut(&self, mut keep: impl FnMut() -> bool) {
+        self.disk().lose_power(&mut |_| keep());
+    }
+
+    /// The machine loses power and comes back. The seed decides what survives: nothing, everything,
+    /// what came before some moment, or each change and each sector by itself.
+    pub fn power_cut_by_chance(&self, seed: u64) {
         let mut disk = self.disk();
-        let disk = &mut *disk;
-        for change in disk.unsynced_names.drain(..) {
-            if keep() {
-                change.apply(&mut disk.durable_names);
+        let names = disk.unsynced_names.iter().map(|change| change.number);
+        let inodes = disk.inodes.values().flat_map(|inode| &inode.unsynced);
+        let first = names.chain(inodes.map(|change| change.number)).min();
+        let last = disk.change_last;
+        let mut survival = Survival::draw(seed, first.unwrap_or(last), last);
+        disk.lose_power(&mut |number| survival.keeps(number));
+    }
+
+    /// Flips a bit of a file, durably. Returns whether there is such a bit.
+    #[must_use]
+    pub fn flip_bit(&self, path: &Path, bit: usize) -> bool {
+        let mut disk = self.disk();
+        let Some(inode) = disk.inode_of(path) else {
+            return false;
+        };
+        for content in [&mut inode.durable, &mut inode.seen] {
+            if let Some(byte) = content.get_mut(bit / 8) {
+                *byte ^= 1 << (bit % 8);
             }
         }
-        disk.names.clone_from(&disk.durable_names);
-        for inode in disk.inodes.values_mut() {
-            inode.lose_power(&mut keep);
+        bit / 8 < inode.seen.len()
+    }
+
+    /// Lets a sector of a file be unreadable (EIO) until it is written. Returns whether there is such
+    /// a sector.
+    #[must_use]
+    pub fn lose_sector(&self, path: &Path, sector: usize) -> bool {
+        let mut disk = self.disk();
+        let Some(inode) = disk.inode_of(path) else {
+            return false;
+        };
+        let is_there = sector * SECTOR_BYTES < inode.seen.len();
+        if is_there {
+            inode.lost_sectors.insert(sector);
         }
-        disk.end_life();
+        is_there
     }
 
     /// The files that are seen, in the order of their paths.
@@ -246,7 +341,7 @@ impl MemoryFileSystem {
         let inode = disk.add_inode(Inode {
             seen: content.to_vec(),
             durable: content.to_vec(),
-            unsynced: Vec::new(),
+            ..Inode::default()
         });
         disk.names.insert(path.to_owned(), inode);
         disk.durable_names.insert(path.to_owned(), inode);
@@ -270,22 +365,39 @@ impl Disk {
         self.locks.clear();
         self.faults.clear();
         self.is_off = false;
+        self.close_all();
+    }
+
+    fn lose_power(&mut self, keep: &mut dyn FnMut(u64) -> bool) {
+        for Numbered { number, change } in self.unsynced_names.drain(..) {
+            if keep(number) {
+                change.apply(&mut self.durable_names);
+            }
+        }
+        self.names.clone_from(&self.durable_names);
+        for inode in self.inodes.values_mut() {
+            inode.lose_power(keep);
+        }
+        self.end_life();
     }
 
     /// Counts a call and tells what goes wrong with it.
-    fn call(&mut self) -> Result<Option<Fault>, io::Error> {
+    fn call(&mut self, kind: Kind) -> Result<Option<Fault>, io::Error> {
         if self.is_off {
             return Err(Fault::PowerOff.error());
         }
-        let fault = self.faults.get(&self.calls).copied();
+        let chosen = self.faults.get(&self.calls).copied();
+        let by_chance = self.luck.as_mut().and_then(|luck| luck.fault(kind));
+        let fault = chosen.or(by_chance);
         self.calls += 1;
+        self.failures += u64::from(fault.is_some());
         self.is_off = fault == Some(Fault::PowerOff);
         Ok(fault)
     }
 
     /// As [`call`](Self::call), for calls that have no effect when they fail.
-    fn plain_call(&mut self) -> io::Result<()> {
-        match self.call()? {
+    fn plain_call(&mut self, kind: Kind) -> io::Result<()> {
+        match self.call(kind)? {
             None => Ok(()),
             Some(fault) => Err(fault.error()),
         }
@@ -295,7 +407,11 @@ impl Disk {
         if self.life != life {
             return Err(io::Error::other("the file was opened before a crash"));
         }
-        Ok(self.inodes.get_mut(&inode).expect("inodes are kept"))
+        Ok(self.inodes.get_mut(&inode).expect("open inodes are kept"))
+    }
+
+    fn inode_of(&mut self, path: &Path) -> Option<&mut Inode> {
+        self.inodes.get_mut(self.names.get(path)?)
     }
 
     fn add_inode(&mut self, inode: Inode) -> u64 {
@@ -304,9 +420,44 @@ impl Disk {
         self.inode_last
     }
 
+    fn change(&mut self, life: u64, inode: u64, change: Change) -> io::Result<()> {
+        self.change_last += 1;
+        let number = self.change_last;
+        self.inode(life, inode)?.change(number, change);
+        Ok(())
+    }
+
     fn change_name(&mut self, change: NameChange) {
         change.apply(&mut self.names);
-        self.unsynced_names.push(change);
+        self.change_last += 1;
+        let number = self.change_last;
+        self.unsynced_names.push(Numbered { number, change });
+    }
+
+    /// How many bytes files may still grow by.
+    fn space(&self) -> u64 {
+        let used: usize = self.inodes.values().map(|inode| inode.seen.len()).sum();
+        self.capacity
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(used as u64))
+    }
+
+    fn close_all(&mut self) {
+        for inode in self.inodes.values_mut() {
+            inode.open = 0;
+        }
+        self.free();
+    }
+
+    /// Forgets files that have no name and are not open.
+    fn free(&mut self) {
+        let unsynced = self.unsynced_names.iter();
+        let named: BTreeSet<u64> = (self.names.values())
+            .chain(self.durable_names.values())
+            .copied()
+            .chain(unsynced.filter_map(|change| change.change.inode()))
+            .collect();
+        self.inodes
+            .retain(|number, inode| inode.open > 0 || named.contains(number));
     }
 }
 
@@ -330,20 +481,20 @@ fn fails_after_change(fault: Option<Fault>) -> io::Result<()> {
 impl FileSystem for MemoryFileSystem {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.plain_call()?;
+        disk.plain_call(Kind::Name)?;
         disk.dirs.extend(path.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let mut disk = self.disk();
-        disk.plain_call()?;
+        disk.plain_call(Kind::Read)?;
         Ok(disk.dirs.contains(path) || disk.names.contains_key(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let mut disk = self.disk();
-        disk.plain_call()?;
+        disk.plain_call(Kind::Read)?;
         if !disk.dirs.contains(dir) {
             return Err(not_found());
         }
@@ -363,7 +514,10 @@ impl FileSystem for MemoryFileSystem {
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
         let mut disk = self.disk();
-        let fault = disk.call()?;
+        let fault = disk.call(match mode {
+            OpenMode::CreateNew => Kind::Create,
+            OpenMode::Read | OpenMode::Write => Kind::Read,
+        })?;
         fails_before_change(fault)?;
         let found = disk.names.get(path).copied();
         let inode = match (mode, found) {
@@ -382,16 +536,18 @@ impl FileSystem for MemoryFileSystem {
             }
         };
         fails_after_change(fault)?;
+        let life = disk.life;
+        disk.inode(life, inode)?.open += 1;
         Ok(Box::new(MemoryFile {
             system: self.clone(),
-            life: disk.life,
+            life,
             inode,
         }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        let fault = disk.call()?;
+        let fault = disk.call(Kind::Name)?;
         fails_before_change(fault)?;
         let inode = *disk.names.get(from).ok_or_else(not_found)?;
         disk.change_name(NameChange::Rename {
@@ -404,7 +560,7 @@ impl FileSystem for MemoryFileSystem {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        let fault = disk.call()?;
+        let fault = disk.call(Kind::Name)?;
         fails_before_change(fault)?;
         if !disk.names.contains_key(path) {
             return Err(not_found());
@@ -417,22 +573,23 @@ impl FileSystem for MemoryFileSystem {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.plain_call()?;
+        disk.plain_call(Kind::Sync)?;
         let disk = &mut *disk;
         let durable_names = &mut disk.durable_names;
-        disk.unsynced_names.retain(|change| {
+        disk.unsynced_names.retain(|Numbered { change, .. }| {
             let is_here = change.dir() == Some(dir);
             if is_here {
                 change.apply(durable_names);
             }
             !is_here
         });
+        disk.free();
         Ok(())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         let mut disk = self.disk();
-        disk.plain_call()?;
+        disk.plain_call(Kind::Read)?;
         if !disk.locks.insert(path.to_owned()) {
             return Ok(None);
         }
@@ -477,30 +634,52 @@ struct MemoryFile {
 }
 
 impl MemoryFile {
-    fn change_length(&self, length: impl FnOnce(usize) -> usize) -> io::Result<()> {
+    fn change_length(&self, kind: Kind, length: impl FnOnce(usize) -> usize) -> io::Result<()> {
         let mut disk = self.system.disk();
-        let fault = disk.call()?;
+        let fault = disk.call(kind)?;
         fails_before_change(fault)?;
-        let inode = disk.inode(self.life, self.inode)?;
-        let length = length(inode.seen.len());
-        inode.change(Change::Length(length));
+        let before = disk.inode(self.life, self.inode)?.seen.len();
+        let length = length(before);
+        if disk.space() < length.saturating_sub(before) as u64 {
+            disk.failures += 1;
+            return Err(Fault::NoSpace.error());
+        }
+        disk.change(self.life, self.inode, Change::Length(length))?;
         fails_after_change(fault)
+    }
+}
+
+impl Drop for MemoryFile {
+    fn drop(&mut self) {
+        let mut disk = self.system.disk();
+        if let Ok(inode) = disk.inode(self.life, self.inode) {
+            inode.open -= 1;
+            if inode.open == 0 {
+                disk.free();
+            }
+        }
     }
 }
 
 impl File for MemoryFile {
     fn len(&self) -> io::Result<u64> {
         let mut disk = self.system.disk();
-        disk.plain_call()?;
+        disk.plain_call(Kind::Read)?;
         Ok(disk.inode(self.life, self.inode)?.seen.len() as u64)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.system.disk();
-        disk.plain_call()?;
-        let seen = &disk.inode(self.life, self.inode)?.seen;
-        let from = seen.get(index(offset)..).unwrap_or_default();
+        disk.plain_call(Kind::Read)?;
+        let inode = disk.inode(self.life, self.inode)?;
+        let from = inode.seen.get(index(offset)..).unwrap_or_default();
         let read = from.len().min(buffer.len());
+        let end = index(offset) + read;
+        let sectors = index(offset) / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES);
+        if read > 0 && inode.lost_sectors.range(sectors).next().is_some() {
+            disk.failures += 1;
+            return Err(Fault::DeviceError.error());
+        }
         for (to, from) in buffer.iter_mut().zip(from) {
             *to = *from;
         }
@@ -509,31 +688,39 @@ impl File for MemoryFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut disk = self.system.disk();
-        let fault = disk.call()?;
+        let fault = disk.call(Kind::Write)?;
+        let offset = index(offset);
+        let there = disk.inode(self.life, self.inode)?.seen.len();
+        let space = usize::try_from(disk.space()).unwrap_or(usize::MAX);
+        let fits = there.saturating_add(space).saturating_sub(offset);
         let written = match fault {
-            Some(Fault::DeviceError | Fault::NoSpace) => {
-                bytes.get(..bytes.len() / 2).unwrap_or_default()
-            }
-            Some(Fault::PowerOff) | None => bytes,
+            Some(Fault::DeviceError | Fault::NoSpace) => bytes.len() / 2,
+            Some(Fault::PowerOff) | None => bytes.len(),
         };
-        disk.inode(self.life, self.inode)?.change(Change::Write {
-            offset: index(offset),
-            bytes: written.to_vec(),
-        });
-        fails_after_change(fault)
+        let change = Change::Write {
+            offset,
+            bytes: bytes.get(..written.min(fits)).unwrap_or_default().to_vec(),
+        };
+        disk.change(self.life, self.inode, change)?;
+        fails_after_change(fault)?;
+        if fits < written {
+            disk.failures += 1;
+            return Err(Fault::NoSpace.error());
+        }
+        Ok(())
     }
 
     fn allocate(&self, end: u64) -> io::Result<()> {
-        self.change_length(|length| length.max(index(end)))
+        self.change_length(Kind::Write, |length| length.max(index(end)))
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.change_length(|_| index(bytes))
+        self.change_length(Kind::Cut, |_| index(bytes))
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.system.disk();
-        let fault = disk.call()?;
+        let fault = disk.call(Kind::Sync)?;
         let inode = disk.inode(self.life, self.inode)?;
         match fault {
             None => inode.sync(),
@@ -606,6 +793,136 @@ mod tests {
         file.sync_data().unwrap();
         disk.power_cut(|| true);
         assert_eq!(disk.content(Path::new("/d/f")).unwrap(), b"");
+    }
+
+    fn synced(content: &[u8]) -> (MemoryFileSystem, Box<dyn File>) {
+        let (disk, file) = disk_with_a_file();
+        file.write_all_at(content, 0).unwrap();
+        file.sync_data().unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        (disk, file)
+    }
+
+    #[test]
+    fn the_same_seed_brings_the_same_faults_at_the_same_calls() {
+        let run = |seed| {
+            let (disk, file) = synced(&[0; 4096]);
+            disk.misbehave(
+                seed,
+                Chances {
+                    read_error: 100_000,
+                    write_error: 100_000,
+                    sync_error: 100_000,
+                    no_space: 100_000,
+                    ..Chances::default()
+                },
+            );
+            let results: Vec<_> = (0..200_u8)
+                .map(|n| {
+                    let write = file.write_all_at(&[n; 700], u64::from(n) * 16);
+                    let sync = file.sync_data();
+                    [write.err(), sync.err(), file.len().err()]
+                        .map(|error| error.and_then(|error| error.raw_os_error()))
+                })
+                .collect();
+            disk.power_cut_by_chance(seed);
+            (results, disk.failures(), disk.content(Path::new("/d/f")))
+        };
+        let first = run(1);
+        assert!(first == run(1));
+        assert!(first != run(2));
+        let faults = first.0.iter().flatten().flatten().count() as u64;
+        assert_eq!(first.1, faults);
+        assert!((60..120).contains(&faults), "{faults} of 600 calls");
+        let no_space = first.0.iter().filter(|calls| calls[0] == Some(28)).count();
+        assert!((5..50).contains(&no_space), "{no_space}");
+    }
+
+    #[test]
+    fn a_power_cut_by_chance_leaves_nothing_everything_a_beginning_or_a_part() {
+        let mut seen = BTreeMap::new();
+        for seed in 0..300 {
+            let (disk, file) = synced(&[0; 8]);
+            for at in 0..8 {
+                file.write_all_at(&[1], at).unwrap();
+            }
+            disk.power_cut_by_chance(seed);
+            let left = disk.content(Path::new("/d/f")).unwrap();
+            *seen.entry(left).or_insert(0) += 1;
+        }
+        assert!(seen.len() > 50, "{}", seen.len());
+        for beginning in 0..=8 {
+            let mut left = [0; 8];
+            left[..beginning].fill(1);
+            assert!(seen.contains_key(&left[..]), "{left:?}");
+        }
+    }
+
+    #[test]
+    fn a_small_disk_takes_what_fits() {
+        let (disk, file) = synced(&[1; 100]);
+        disk.set_capacity(Some(150));
+        assert_eq!(file.allocate(151).unwrap_err().raw_os_error(), Some(28));
+        assert_eq!(
+            file.write_all_at(&[2; 100], 90).unwrap_err().raw_os_error(),
+            Some(28)
+        );
+        assert_eq!(file.len().unwrap(), 150);
+        file.write_all_at(&[3; 150], 0).unwrap();
+        file.set_len(10).unwrap();
+        let other = disk.open(Path::new("/d/g"), OpenMode::CreateNew).unwrap();
+        other.allocate(140).unwrap();
+        assert_eq!(disk.failures(), 2);
+        disk.remove(Path::new("/d/g")).unwrap();
+        assert!(file.allocate(11).is_err(), "the file is open");
+        drop(other);
+        assert!(file.allocate(11).is_err(), "its name may come back");
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.allocate(150).unwrap();
+    }
+
+    #[test]
+    fn a_lost_sector_is_unreadable_until_it_is_written() {
+        let (disk, file) = synced(&[1; 1500]);
+        let path = Path::new("/d/f");
+        assert!(disk.lose_sector(path, 1));
+        assert!(!disk.lose_sector(path, 3));
+        let mut buffer = [0; 512];
+        assert_eq!(file.read_at(&mut buffer, 0).unwrap(), 512);
+        assert_eq!(
+            file.read_at(&mut buffer, 1).unwrap_err().raw_os_error(),
+            Some(5)
+        );
+        assert_eq!(file.read_at(&mut buffer, 1024).unwrap(), 476);
+        disk.power_cut(|| false);
+        let file = disk.open(path, OpenMode::Write).unwrap();
+        assert!(file.read_at(&mut buffer, 600).is_err());
+        file.write_all_at(&[2], 1000).unwrap();
+        assert_eq!(file.read_at(&mut buffer, 600).unwrap(), 512);
+    }
+
+    #[test]
+    fn a_flipped_bit_stays() {
+        let (disk, _file) = synced(&[0; 4]);
+        let path = Path::new("/d/f");
+        assert!(disk.flip_bit(path, 9));
+        assert!(!disk.flip_bit(path, 32));
+        assert_eq!(disk.content(path).unwrap(), [0, 2, 0, 0]);
+        disk.power_cut(|| false);
+        assert_eq!(disk.content(path).unwrap(), [0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn a_file_without_name_and_reader_is_forgotten() {
+        let (disk, file) = synced(&[0; 4]);
+        disk.remove(Path::new("/d/f")).unwrap();
+        drop(file);
+        assert_eq!(disk.disk().inodes.len(), 1);
+        let back = disk.fork();
+        back.power_cut(|| false);
+        assert_eq!(back.content(Path::new("/d/f")).unwrap(), [0; 4]);
+        disk.sync_dir(Path::new("/d")).unwrap();
+        assert_eq!(disk.disk().inodes.len(), 0);
     }
 
     #[test]
