@@ -151,17 +151,23 @@ impl Snapshots {
             .rfind(|&first| first <= oldest)
             .unwrap_or(oldest);
 
-        // Oldest first, and snapshots before the logs they need: after a crash at any point every
-        // snapshot that is left has its logs.
-        let mut removed = self.remove_before(snapshots, oldest)?;
+        // Snapshots before the logs they need: after a crash at any point every snapshot that is left
+        // has its logs. The logs one by one, oldest first: what is left of them has no hole, which zxids
+        // would not tell where a newer epoch begins.
+        let before = |files: Vec<DataFile>, zxid| files.into_iter().filter(move |f| f.zxid < zxid);
+        let mut removed = Vec::new();
+        for snapshot in before(snapshots, oldest) {
+            self.dirs.remove(&snapshot.path)?;
+            removed.push(snapshot.path);
+        }
         if !removed.is_empty() {
             self.dirs.sync_dir(&self.dirs.snap_dir)?;
         }
-        let removed_logs = self.remove_before(logs, oldest_log)?;
-        if !removed_logs.is_empty() {
+        for log in before(logs, oldest_log) {
+            self.dirs.remove(&log.path)?;
             self.dirs.sync_log_dir()?;
+            removed.push(log.path);
         }
-        removed.extend(removed_logs);
         Ok(removed)
     }
 
@@ -186,15 +192,6 @@ impl Snapshots {
             }
         }
         Ok(Some(oldest))
-    }
-
-    fn remove_before(&self, files: Vec<DataFile>, zxid: Zxid) -> Result<Vec<PathBuf>, IoError> {
-        let mut removed = Vec::new();
-        for file in files.into_iter().filter(|file| file.zxid < zxid) {
-            self.dirs.remove(&file.path)?;
-            removed.push(file.path);
-        }
-        Ok(removed)
     }
 
     /// Bytes in the snapshot directory and in the log directory, as the `dirs` command shows them.

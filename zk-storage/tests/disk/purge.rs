@@ -16,6 +16,15 @@ fn names(disk: &MemoryFileSystem) -> Vec<String> {
     names.filter(|name| name != "flushed").collect()
 }
 
+/// The zxids that logs are named by, oldest first.
+fn logs(disk: &MemoryFileSystem) -> Vec<i64> {
+    let names = names(disk).into_iter();
+    let zxid = |name: String| Some(i64::from_str_radix(name.strip_prefix("log.")?, 16).unwrap());
+    let mut logs: Vec<_> = names.filter_map(zxid).collect();
+    logs.sort_unstable();
+    logs
+}
+
 /// Snapshots and rolls in every order, so that logs start before, at and after snapshots.
 fn history(seed: u64) -> (MemoryFileSystem, Server) {
     let mut random = Random(seed);
@@ -97,6 +106,7 @@ fn a_purge_that_is_interrupted_anywhere_leaves_every_snapshot_restorable() {
     for seed in 1..12 {
         for call in 0.. {
             let (disk, mut server) = history(seed);
+            let before = logs(&disk);
             disk.fail_at(disk.calls() + call, Fault::PowerOff);
             if server.recovered.snapshots.purge(three()).is_ok() {
                 break;
@@ -109,6 +119,7 @@ fn a_purge_that_is_interrupted_anywhere_leaves_every_snapshot_restorable() {
                 let disk = disk.fork();
                 disk.power_cut(|| round == 0 || random.flip());
                 let what = format!("seed {seed}, call {call}, round {round}");
+                assert!(before.ends_with(&logs(&disk)), "{what}: a hole in the logs");
                 let server = Server::start_with(&disk, config()).unwrap();
                 assert_eq!(server.last(), last, "{what}");
             }
