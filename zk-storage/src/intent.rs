@@ -66,10 +66,27 @@ pub(crate) struct LastLog {
     pub(crate) cut: Option<(u64, Zxid)>,
 }
 
-/// What an intent lists.
-pub(crate) fn listed<'a>(files: impl IntoIterator<Item = &'a DataFile>) -> Vec<(Zxid, u64)> {
-    let files = files.into_iter();
-    files.map(|file| (file.zxid, file.bytes)).collect()
+/// Lists files for an intent, by the lengths that they will have after any crash. A length that only
+/// the page cache has, or that a failed sync left there, is made durable: by another write, as Linux
+/// takes the pages of a failed sync for clean.
+pub(crate) fn list<'a>(
+    dirs: &Directories,
+    files: impl IntoIterator<Item = &'a DataFile>,
+) -> Result<Vec<(Zxid, u64)>, IoError> {
+    let mut listed = Vec::new();
+    for DataFile { zxid, path, bytes } in files {
+        let file = dirs.fs.open(path, OpenMode::Write);
+        let file = file.context(IoOp::Open, path)?;
+        if let Some(at) = bytes.checked_sub(1) {
+            let mut last = [0];
+            file.read_at(&mut last, at).context(IoOp::Read, path)?;
+            file.write_all_at(&last, at).context(IoOp::Write, path)?;
+        }
+        file.set_len(*bytes).context(IoOp::SetLength, path)?;
+        file.sync_data().context(IoOp::Sync, path)?;
+        listed.push((*zxid, *bytes));
+    }
+    Ok(listed)
 }
 
 impl Intent {
@@ -260,6 +277,8 @@ pub(crate) fn complete(dirs: &Directories) -> Result<(), RecoverError> {
     };
     let intent = Intent::decode(&content)
         .map_err(|source| RecoverError::UnreadableIntent { path, source })?;
+    // The name may be in the page cache alone, and what is done for it must not outlive it.
+    dirs.sync_dir(&dirs.snap_dir)?;
     tracing::info!(
         "a crash interrupted a change of the history: {:?} is completed",
         intent.change

@@ -27,6 +27,7 @@ mod intent;
 mod log;
 mod names;
 mod recover;
+mod settle;
 mod snapshot;
 mod storage;
 mod stream;

@@ -22,7 +22,8 @@
 //! same how far the history reached: the logs have to go there without a hole. Otherwise a log that ends
 //! before it, or one of a newer epoch after it, would silently take its place.
 //!
-//! Files are changed only after everything was read and accepted.
+//! Files are changed only after everything was read and accepted; what was read is made durable then
+//! ([`crate::settle`]).
 
 use std::path::PathBuf;
 
@@ -35,11 +36,11 @@ use crate::log::scan::{Entry, Found, LogScanner, Unreadable};
 use crate::log::walk::Contiguity;
 use crate::log::{BATCH_BYTES_MAX, decode_record, follows};
 use crate::names::DataFile;
+use crate::settle::{End, settle};
 use crate::snapshot::{SnapshotReadError, looks_finished, read_snapshot};
 use crate::storage::Directories;
 use crate::{
-    IoError, IoOp, OpenMode, RecoverError, RestoreError, SnapshotPart, SnapshotTrailer, atomic,
-    names,
+    IoError, IoOp, RecoverError, RestoreError, SnapshotPart, SnapshotTrailer, atomic, names,
 };
 
 /// Snapshots that are tried before giving up, as in Apache's server (`FileSnap`, 3.9.5).
@@ -155,6 +156,7 @@ pub(crate) fn recover(
         reached,
     } = restore_snapshot(dirs, snapshots, &logs, into)?;
     let (mark_file, mark) = MarkFile::open(fs, &dirs.log_dir)?;
+    let newest_mark = mark;
     // What the snapshot holds needs no log.
     let mark = mark.filter(|mark| mark.zxid > base);
 
@@ -163,6 +165,7 @@ pub(crate) fn recover(
         base,
         history: Contiguity::new(base, reached.iter().map(|file| file.zxid).collect()),
         txns: 0,
+        last_entry: 0,
     };
     // Without a snapshot every log is needed.
     let oldest_needed = logs.iter().rposition(|log| log.zxid <= base.next());
@@ -201,11 +204,16 @@ pub(crate) fn recover(
         });
     }
 
-    let mut torn = None;
-    if let (Some(newest), Some(end)) = (logs.last(), end) {
-        cut(dirs, newest, end.offset)?;
-        torn = end.torn;
-    }
+    let snapshot = match &from {
+        RecoveredFrom::Snapshot { path, .. } => Some(&**path),
+        RecoveredFrom::Empty | RecoveredFrom::Unexpected => None,
+    };
+    let newest = end.as_ref().map(|end| End {
+        offset: end.offset,
+        last_entry: replay.last_entry,
+    });
+    settle(dirs, snapshot, &logs, newest, newest_mark)?;
+    let mut torn = end.and_then(|end| end.torn);
     if let Some(log) = unfinished {
         dirs.remove(&log.path)?;
         dirs.sync_log_dir()?;
@@ -514,11 +522,14 @@ struct Replay<'a, R> {
     /// Up to the newest transaction applied.
     history: Contiguity,
     txns: u64,
+    /// Where the newest entry starts in its log.
+    last_entry: u64,
 }
 
 impl<R: Restore> Replay<'_, R> {
     /// Applies an entry if it is newer than the snapshot. Returns its zxid.
     fn entry(&mut self, log: &DataFile, entry: &Entry) -> Result<Zxid, RecoverError> {
+        self.last_entry = entry.offset;
         if let Some(zxid) = entry.zxid().filter(|&zxid| zxid <= self.base) {
             return Ok(zxid);
         }
@@ -550,20 +561,6 @@ impl<R: Restore> Replay<'_, R> {
             source,
         })
     }
-}
-
-/// Cuts the newest log to its entries: a tail that was torn, and space that was allocated ahead.
-fn cut(dirs: &Directories, log: &DataFile, end: u64) -> Result<(), IoError> {
-    if log.bytes == end {
-        return Ok(());
-    }
-    let path = &log.path;
-    let file = dirs
-        .fs
-        .open(path, OpenMode::Write)
-        .context(IoOp::Open, path)?;
-    file.set_len(end).context(IoOp::SetLength, path)?;
-    file.sync_data().context(IoOp::Sync, path)
 }
 
 pub(crate) fn remove_partial_snapshots(dirs: &Directories) -> Result<(), IoError> {

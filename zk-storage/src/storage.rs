@@ -61,10 +61,12 @@ impl StorageConfig {
     }
 }
 
-/// The directories, owned by this process, not yet read.
+/// The directories, owned by this process, and nobody who reads or writes in them.
 #[derive(Debug)]
 pub struct Storage {
     dirs: Arc<Directories>,
+    /// What was read is known to be on disk.
+    is_recovered: bool,
 }
 
 /// What [`Storage::recover`] gives out. The directories stay locked until all handles are gone.
@@ -106,6 +108,7 @@ impl Storage {
                 history: AtomicU64::new(0),
                 _locks: locks,
             }),
+            is_recovered: false,
         })
     }
 
@@ -124,7 +127,10 @@ impl Storage {
             "a log and snapshots of two histories"
         );
         log.close()?;
-        Ok(Self { dirs })
+        Ok(Self {
+            dirs,
+            is_recovered: true,
+        })
     }
 
     /// Cuts the history behind `target` (TRUNC): afterwards no log holds a transaction after it, and
@@ -137,12 +143,19 @@ impl Storage {
     /// # Errors
     /// [`TruncateError`]. Nothing was changed, unless the file system failed; that is final, and the
     /// next start knows.
+    ///
+    /// # Panics
+    /// When the history was not recovered, so that what stays may not be on disk.
     pub fn truncate(&mut self, target: Zxid) -> Result<(), TruncateError> {
+        assert!(self.is_recovered, "a history that was not read is not cut");
         truncate::truncate(&self.dirs, target)
     }
 
     pub(crate) fn of(dirs: Arc<Directories>) -> Self {
-        Self { dirs }
+        Self {
+            dirs,
+            is_recovered: false,
+        }
     }
 
     /// Begins to take a snapshot of `zxid` from a leader (SNAP), into memory and onto the disk. The

@@ -2,13 +2,12 @@
 
 use zk_proto::Zxid;
 
-use crate::error::Context;
-use crate::intent::{self, Change, Intent, LastLog, listed};
+use crate::intent::{self, Change, Intent, LastLog};
 use crate::log::walk::{Contiguity, LogWalk};
 use crate::names::DataFile;
 use crate::snapshot::looks_finished;
 use crate::storage::Directories;
-use crate::{IoOp, OpenMode, RecoverError, TruncateError, names, read_snapshot};
+use crate::{RecoverError, TruncateError, names, read_snapshot};
 
 /// Makes `target` the newest transaction, in the logs and in the snapshots.
 pub(crate) fn truncate(dirs: &Directories, target: Zxid) -> Result<(), TruncateError> {
@@ -28,20 +27,14 @@ pub(crate) fn truncate(dirs: &Directories, target: Zxid) -> Result<(), TruncateE
     if snapshots.is_empty() && later.is_empty() && !is_cut {
         return Ok(());
     }
-    // The lengths by which the intent knows them.
-    for file in snapshots.iter().chain(&later) {
-        let open = dirs.fs.open(&file.path, OpenMode::Write);
-        let open = open.context(IoOp::Open, &file.path)?;
-        open.sync_data().context(IoOp::Sync, &file.path)?;
-    }
     let intent = Intent {
         change: Change::Truncate {
             target,
             snapshot: base,
             log: last,
         },
-        snapshots: listed(snapshots),
-        logs: listed(later),
+        snapshots: intent::list(dirs, snapshots)?,
+        logs: intent::list(dirs, later)?,
     };
     Ok(intent.carry_out(dirs)?)
 }

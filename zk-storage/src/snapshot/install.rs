@@ -1,6 +1,5 @@
 //! The learner's side of SNAP: a snapshot that arrives takes the place of the whole history.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -10,14 +9,13 @@ use zk_proto::{TxnDigest, Writer, Zxid};
 use super::body::{BodyDecoder, Progress};
 use super::writer::Output;
 use super::{SnapshotPart, SnapshotReadError, SnapshotTrailer};
-use crate::error::Context;
-use crate::intent::{Change, Intent, listed};
+use crate::intent::{Change, Intent};
 use crate::log::mark::MarkFile;
 use crate::recover::remove_partial_snapshots;
 use crate::storage::Directories;
 use crate::{
-    InstallError, IoError, IoOp, OpenMode, RecoverError, Recovered, RecoveredFrom, RecoveryReport,
-    Restore, Storage, intent, names,
+    InstallError, IoError, RecoverError, Recovered, RecoveredFrom, RecoveryReport, Restore,
+    Storage, intent, names,
 };
 
 /// Bytes that are collected before they are written.
@@ -219,16 +217,10 @@ fn replace_history(dirs: &Directories, zxid: Zxid) -> Result<(), RecoverError> {
     let logs = names::list_logs(&*dirs.fs, &dirs.log_dir)?;
     let intent = Intent {
         change: Change::Install { zxid },
-        snapshots: listed(&snapshots),
-        logs: listed(&logs),
+        snapshots: intent::list(dirs, &snapshots)?,
+        logs: intent::list(dirs, &logs)?,
     };
-    let paths: Vec<PathBuf> = snapshots.into_iter().chain(logs).map(|f| f.path).collect();
-    // The lengths by which the intent knows them, and the name that it needs.
-    for path in paths {
-        let file = dirs.fs.open(&path, OpenMode::Write);
-        let file = file.context(IoOp::Open, &path)?;
-        file.sync_data().context(IoOp::Sync, &path)?;
-    }
+    // The name that it needs.
     dirs.sync_dir(&dirs.snap_dir)?;
     intent.carry_out(dirs)
 }

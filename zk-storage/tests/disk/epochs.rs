@@ -185,6 +185,27 @@ fn a_promise_survives_a_crash_at_any_call_once_it_was_made() {
 }
 
 #[test]
+fn a_promise_that_a_start_reads_is_durable_before_it_is_kept() {
+    // The process ends when the file has its name, and the name is in the cache alone.
+    let whole = disk(5, None, None);
+    drop(load(&whole));
+    for call in 0.. {
+        let disk = whole.fork();
+        let mut epochs = load(&disk).unwrap();
+        disk.fail_at(disk.calls() + call, Fault::DeviceError);
+        let is_done = epochs.set_accepted(6).is_ok();
+        drop(epochs);
+        disk.kill();
+        let promised = loaded(&disk, &format!("call {call}"));
+        disk.power_cut(|| false);
+        assert_eq!(loaded(&disk, &format!("call {call}, power cut")), promised);
+        if is_done {
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_first_start_that_crashes_anywhere_leaves_a_next_one_that_succeeds() {
     let whole = disk(5, None, None);
     for call in 0.. {

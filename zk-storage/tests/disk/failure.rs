@@ -65,6 +65,47 @@ fn any_failed_call_of_the_log_is_final_and_nothing_acknowledged_is_lost() {
     assert!(failures > 40, "{failures}");
 }
 
+/// What a server goes on from after a restart has to be on disk before anything is appended to it: the
+/// page cache still shows what a failed sync left there.
+#[test]
+fn what_only_the_page_cache_held_is_on_disk_after_a_restart() {
+    for (fault, pre_alloc_bytes) in [
+        (Fault::DeviceError, 4096),
+        (Fault::DeviceError, 0),
+        (Fault::PowerOff, 4096),
+        (Fault::PowerOff, 0),
+    ] {
+        for call in 0.. {
+            let disk = MemoryFileSystem::new();
+            drop(Server::start(&disk));
+            let config = zk_storage::StorageConfig {
+                pre_alloc_bytes,
+                ..config()
+            };
+            let mut server = Server::start_with(&disk, config.clone()).unwrap();
+            disk.fail_at(disk.calls() + call, fault);
+            let is_done = work(&mut server.recovered.log).is_ok();
+            drop(server);
+            disk.kill();
+
+            let mut server = Server::start_with(&disk, config.clone()).unwrap();
+            let last = server.last();
+            let acknowledged = server.batch(2, 10).unwrap().0;
+            assert_eq!(acknowledged, last + 2);
+            drop(server);
+            disk.power_cut(|| false);
+            let what = format!("{fault:?} at call {call}, {pre_alloc_bytes} ahead");
+            match Server::start_with(&disk, config) {
+                Ok(server) => assert_eq!(server.last(), acknowledged, "{what}"),
+                Err(error) => panic!("{what}: {error:?}"),
+            }
+            if is_done {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_failed_snapshot_leaves_the_log_and_the_older_snapshots_alone() {
     for fault in [Fault::DeviceError, Fault::NoSpace] {

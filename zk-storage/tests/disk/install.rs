@@ -398,19 +398,31 @@ fn a_second_crash_while_an_installation_is_completed_leaves_one_of_both() {
         if install.is_ok_and(|install| install.finish(None).is_ok()) {
             break;
         }
+        // The power goes, or the process ends and what it wrote is in the page cache alone.
+        let killed = disk.fork();
+        killed.kill();
         disk.power_cut(|| random.flip());
-        let completion = disk.fork();
-        drop(Server::start(&completion));
-        for second in 0..completion.calls() {
-            let disk = disk.fork();
-            disk.fail_at(second, Fault::PowerOff);
-            drop(Server::start_with(&disk, config()));
-            disk.power_cut(|| random.flip());
-            check(&disk, zxid, false, &format!("call {call}, then {second}"));
-            crashes += 1;
+        for (disk, what) in [(disk, "power cut"), (killed, "killed")] {
+            let completion = disk.fork();
+            drop(Server::start(&completion));
+            for second in 0..completion.calls() {
+                let disk = disk.fork();
+                disk.fail_at(second, Fault::PowerOff);
+                drop(Server::start_with(&disk, config()));
+                for (number, fate) in fates(unsynced_changes(&disk), second)
+                    .into_iter()
+                    .enumerate()
+                {
+                    let disk = disk.fork();
+                    disk.power_cut(fate);
+                    let what = format!("call {call}, {what}, then {second}, fate {number}");
+                    check(&disk, zxid, false, &what);
+                    crashes += 1;
+                }
+            }
         }
     }
-    assert!(crashes > 1000, "{crashes}");
+    assert!(crashes > 8000, "{crashes}");
 }
 
 #[test]
