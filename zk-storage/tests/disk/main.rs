@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod chaos;
 mod common;
 mod crash;
 mod damage;
