@@ -24,7 +24,7 @@ const DIGEST: TxnDigest = TxnDigest {
 /// A leader's state: other znodes than the learner's.
 fn leaders() -> State {
     let mut state = State::with_one_of_each();
-    for (number, bytes) in [10, 0, 3000, 100_000, 20].into_iter().enumerate() {
+    for (number, bytes) in [10, 0, 3000, 20_000, 20].into_iter().enumerate() {
         let zxid = epoch(2) + i64::try_from(number).unwrap() + 1;
         state
             .nodes
@@ -403,6 +403,9 @@ fn a_second_crash_while_an_installation_is_completed_leaves_one_of_both() {
         killed.kill();
         disk.power_cut(|| random.flip());
         for (disk, what) in [(disk, "power cut"), (killed, "killed")] {
+            if disk.content(&path("intent")).is_none() {
+                continue;
+            }
             let completion = disk.fork();
             drop(Server::start(&completion));
             for second in 0..completion.calls() {
@@ -422,7 +425,7 @@ fn a_second_crash_while_an_installation_is_completed_leaves_one_of_both() {
             }
         }
     }
-    assert!(crashes > 8000, "{crashes}");
+    assert!(crashes > 5000, "{crashes}");
 }
 
 #[test]
