@@ -41,7 +41,7 @@ pub struct MemberSettings {
     /// How long a server without a leader waits before it lets clients read; `None` for ever
     /// (`readonlymode.enabled`).
     pub read_only_after: Option<Duration>,
-    /// Between two tries to connect to the leader (`leaderConnectDelayDuringRetryMs`).
+    /// At most between two tries to connect to the leader (`leaderConnectDelayDuringRetryMs`).
     pub dial_delay: Duration,
 }
 

@@ -27,7 +27,10 @@ use crate::unapplied::Unapplied;
 use crate::{Effect, EpochPromise, HaltReason, LeaveReason, Now, QuorumEffect, QuorumLink};
 
 /// Tries to connect to a leader.
-const DIALS_MAX: u32 = 5;
+const DIALS_MAX: u32 = 8;
+/// The wait after the first of them. It doubles up to the one that is set: who is elected here a little
+/// earlier than there finds the leader soon.
+const DIAL_DELAY_MIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct Learner {
@@ -171,10 +174,11 @@ impl Learner {
         if self.dials >= DIALS_MAX {
             return Err(LeaveReason::LeaderUnreachable);
         }
+        let wait = DIAL_DELAY_MIN * 2_u32.saturating_pow(self.dials - 1);
         self.link = None;
         self.stage = Stage::Dialling {
             attempt: 0,
-            next: Some(now.monotonic + facts.settings.dial_delay),
+            next: Some(now.monotonic + wait.min(facts.settings.dial_delay)),
         };
         Ok(())
     }

@@ -9,11 +9,11 @@
 //! under way when the next begins. What was logged and not agreed on is applied then: from there on
 //! the tree is what a restart would find, and the election is about that.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use zk_proto::quorum::{EnsembleConfig, ServerState};
+use zk_proto::quorum::{EnsembleConfig, FromLearner, ServerState};
 use zk_proto::{ServerId, SessionId, Zxid};
 
 use super::Decider;
@@ -26,7 +26,12 @@ use crate::election::{Candidate, Election, ElectionConfig, ElectionEffect};
 use crate::replica::Replica;
 use crate::tree::Recovered;
 use crate::unapplied::Unapplied;
-use crate::{CloseReason, Effect, LearnerStatus, LeaveReason, Now, QuorumEffect, QuorumInput};
+use crate::{
+    CloseReason, Effect, LearnerStatus, LeaveReason, Now, QuorumEffect, QuorumInput, QuorumLink,
+};
+
+/// Learners that may wait for this server to lead; more are sent away.
+const EARLY_MAX: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -35,6 +40,8 @@ pub(crate) struct Member {
     election: Election,
     /// Whether the election knows the epoch that the role is in.
     is_synced: bool,
+    /// Learners that know earlier than this server that it leads, with what they said.
+    early: BTreeMap<QuorumLink, Option<FromLearner>>,
 }
 
 #[derive(Debug)]
@@ -79,6 +86,7 @@ impl Member {
             },
             facts,
             is_synced: false,
+            early: BTreeMap::new(),
         };
         member.facts.show_config(replica, now);
         member.settle(replica, now);
@@ -264,11 +272,24 @@ impl Member {
             (QuorumInput::Accepted(link), Role::Leading(leader)) => {
                 leader.on_accepted(facts, link, now);
             }
-            (QuorumInput::Accepted(link), _) => {
-                (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
+            (QuorumInput::Accepted(link), role) => {
+                if matches!(role, Role::Learning(_)) || self.early.len() >= EARLY_MAX {
+                    (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
+                } else {
+                    self.early.insert(link, None);
+                }
             }
             (QuorumInput::FromLearner { link, packet }, Role::Leading(leader)) => {
                 return leader.on_packet(facts, replica, link, packet, now);
+            }
+            (QuorumInput::FromLearner { link, packet }, _) => {
+                // It says who it is, and waits for an answer.
+                if let Some(said) = self.early.get_mut(&link)
+                    && said.replace(packet).is_some()
+                {
+                    self.early.remove(&link);
+                    (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
+                }
             }
             (QuorumInput::LogRead { link, txns }, Role::Leading(leader)) => {
                 leader.on_log_read(facts, replica, link, txns);
@@ -286,13 +307,13 @@ impl Member {
                 return learner.on_packet(facts, replica, link, packet, now);
             }
             (QuorumInput::Closed(link), Role::Leading(leader)) => leader.on_closed(facts, link),
+            (QuorumInput::Closed(link), _) if self.early.remove(&link).is_some() => {}
             (QuorumInput::Closed(link), Role::Learning(learner)) => {
                 return learner.on_closed(facts, link, now);
             }
             // What is left of a role that was left.
             (
-                QuorumInput::FromLearner { .. }
-                | QuorumInput::LogRead { .. }
+                QuorumInput::LogRead { .. }
                 | QuorumInput::DialFailed { .. }
                 | QuorumInput::FromLeader { .. }
                 | QuorumInput::Closed(_),
@@ -382,6 +403,22 @@ impl Member {
         };
         self.is_synced = false;
         tell_role(replica, state);
+        self.hear_early(replica, now);
+    }
+
+    /// Learners that came early are taken in by a leader, and sent away by others.
+    fn hear_early(&mut self, replica: &mut Replica, now: Now) {
+        for (link, said) in core::mem::take(&mut self.early) {
+            let Role::Leading(leader) = &mut self.role else {
+                (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
+                continue;
+            };
+            leader.on_accepted(&self.facts, link, now);
+            if let Some(packet) = said {
+                let step = leader.on_packet(&mut self.facts, replica, link, packet, now);
+                step.expect("a learner that says who it is ends no leader");
+            }
+        }
     }
 
     /// Leaves the role, whatever it is.

@@ -1121,6 +1121,25 @@ fn a_silent_reader_of_a_server_without_a_leader_is_let_go() {
 }
 
 #[test]
+fn a_leader_that_is_lost_is_replaced_without_a_wait() {
+    let mut ensemble = elected(3, 1);
+    for _ in 0..4 {
+        let leader = ensemble.leader();
+        ensemble.kill(leader);
+        ensemble.settle();
+        let next = ensemble.leader();
+        for id in ensemble.ids() {
+            assert!(
+                !ensemble.is_up(id) || ensemble.core(id).is_serving(),
+                "{id} under {next}"
+            );
+        }
+        ensemble.start(leader);
+        ensemble.run(Duration::from_millis(600));
+    }
+}
+
+#[test]
 fn the_same_inputs_give_the_same_history() {
     let run = || -> Vec<String> {
         let mut ensemble = elected(3, 0);
