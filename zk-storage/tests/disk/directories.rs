@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use zk_proto::Zxid;
 use zk_storage::memory::MemoryFileSystem;
-use zk_storage::{FileSystem, OpenError, RealFileSystem, RecoveredFrom, Storage, StorageConfig};
+use zk_storage::{
+    FileSystem, OpenError, RealFileSystem, RecoveredFrom, Storage, StorageConfig, send_snapshot,
+};
 
-use crate::common::{NoStart, Server, State, config, path};
+use crate::common::{NoStart, Server, State, config, epoch, path};
 
 #[test]
 fn a_directory_belongs_to_one_process() {
@@ -201,4 +204,58 @@ fn the_machines_file_system_keeps_a_history() {
     let server = open();
     assert_eq!(server.state.history(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(server.state.txns, [6]);
+}
+
+#[test]
+fn the_machines_file_system_has_its_history_cut_and_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let config = StorageConfig::new(folder.path());
+        let storage = Storage::open(Arc::new(RealFileSystem), config).unwrap();
+        let mut state = State::default();
+        let recovered = storage.recover(&mut state).unwrap();
+        Server { state, recovered }
+    };
+    let mut server = open();
+    server.state = State::with_one_of_each();
+    server.snapshot();
+    server.append(1..=3);
+    server.snapshot();
+    server.recovered.log.roll().unwrap();
+    server.append([epoch(1) + 1]);
+    let mut storage = server.into_storage();
+    storage.truncate(Zxid(2)).unwrap();
+    drop(storage);
+    let mut server = open();
+    assert_eq!(server.state.history(), [1, 2]);
+    server.append([epoch(2) + 1]);
+
+    let mut stream = Vec::new();
+    send_snapshot(&server.state, &mut stream).unwrap();
+    let (mut state, zxid) = (State::default(), epoch(2) + 5);
+    let storage = server.into_storage();
+    let mut install = storage.receive_snapshot(Zxid(zxid), &mut state).unwrap();
+    install.feed(stream.into(), &mut state).unwrap().unwrap();
+    let recovered = install.finish(None).unwrap();
+    let mut epochs = recovered.epochs.load().unwrap();
+    epochs.set_accepted(3).unwrap();
+    epochs.set_current(3).unwrap();
+    drop((
+        recovered.log,
+        recovered.snapshots,
+        recovered.history,
+        epochs,
+    ));
+    let mut server = open();
+    assert_eq!(server.state.history(), [1, 2, epoch(2) + 1]);
+    assert_eq!(server.recovered.report.last_zxid, Zxid(zxid));
+    server.append([zxid + 1]);
+    let mut txns = server
+        .recovered
+        .history
+        .after(Zxid(zxid), Zxid(zxid + 1))
+        .unwrap();
+    assert_eq!(txns.next_batch(1).unwrap()[0].0, Zxid(zxid + 1));
+    let epochs = server.recovered.epochs.load().unwrap();
+    assert_eq!((epochs.accepted(), epochs.current()), (3, 3));
 }
