@@ -110,6 +110,19 @@ impl ServerProcess {
         server
     }
 
+    /// Starts this project's server where it must refuse to serve: its exit code and its last words.
+    ///
+    /// # Panics
+    /// When its program is missing.
+    #[must_use]
+    pub fn refusal(settings: &ServerSettings) -> (Option<i32>, String) {
+        let config = write_config(settings, free_address());
+        let output = ours(settings, &config).output();
+        let output = output.unwrap_or_else(|error| panic!("it does not start: {error}"));
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), words)
+    }
+
     /// Where clients connect.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
@@ -140,8 +153,12 @@ impl ServerProcess {
     /// # Errors
     /// When the server does not take the connection or breaks it.
     pub fn ask(&self, word: &str) -> io::Result<String> {
+        self.ask_within(word, Duration::from_secs(20))
+    }
+
+    fn ask_within(&self, word: &str, patience: Duration) -> io::Result<String> {
         let mut socket = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
-        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket.set_read_timeout(Some(patience))?;
         socket.write_all(word.as_bytes())?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer)?;
@@ -182,9 +199,11 @@ impl ServerProcess {
     }
 
     fn wait_until_serving(&mut self, settings: &ServerSettings) {
+        // Apache's server never answers a word that comes too early.
+        let patience = Duration::from_secs(1);
         let started = Instant::now();
         while !self
-            .ask("srvr")
+            .ask_within("srvr", patience)
             .is_ok_and(|answer| answer.contains("Mode: "))
         {
             let ended = self.child.try_wait().expect("the child is ours");

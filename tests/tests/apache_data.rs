@@ -11,10 +11,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tempfile::TempDir;
-use zk_proto::{Acl, Auth, Create, CreateMode, MultiOp, OpCode, Request, Response, Stat};
+use zk_proto::{
+    Acl, Auth, ConnectRequest, Create, CreateMode, ErrorCode, MultiOp, OpCode, Request, Response,
+    SessionId, Stat, Zxid,
+};
 use zk_tests::{
-    Flavour, GoldenAcl, GoldenNode, GoldenStat, Needs, RawClient, ServerProcess, ServerSettings,
-    golden_folder, golden_nodes,
+    Flavour, GoldenAcl, GoldenNode, GoldenStat, Needs, RawClient, Received, ServerProcess,
+    ServerSettings, Wire, golden_folder, golden_nodes,
 };
 
 /// The super user of the golden directories, `super:golden`.
@@ -323,4 +326,80 @@ fn a_directory_goes_from_ours_to_apache_and_back() {
         println!("read by {flavour:?}");
         assert_same(&seen, &written);
     }
+}
+
+/// Apache's server takes a zxid for a multi with a null path, and logs nothing under it.
+fn leave_a_hole(server: &ServerProcess) {
+    let handshake = ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms: 30_000,
+        session_id: SessionId(0),
+        password: Bytes::from_static(&[0; 16]),
+        read_only: Some(false),
+    };
+    let (mut wire, _) = Wire::connect(server.address(), &handshake).unwrap();
+    let recorded = "000000010000000e0000000100ffffffffffffffff0000000000000001\
+        0000001f00000005776f726c6400000006616e796f6e6500000000ffffffff01ffffffff";
+    wire.send(&unhex(recorded)).unwrap();
+    let Received::Reply(_, header, ..) = wire.receive() else {
+        panic!("the multi is answered");
+    };
+    assert_eq!(header.err, ErrorCode::MARSHALLING_ERROR);
+}
+
+fn unhex(text: &str) -> Bytes {
+    let mut bytes = Vec::new();
+    for pair in text.as_bytes().chunks(2) {
+        let pair = std::str::from_utf8(pair).unwrap();
+        bytes.push(u8::from_str_radix(pair, 16).unwrap());
+    }
+    bytes.into()
+}
+
+#[test]
+fn holes_that_apache_leaves_in_its_logs() {
+    if Needs::apache("holes_that_apache_leaves_in_its_logs").is_none() {
+        return;
+    }
+    for digest in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path()).line(&format!("digest.enabled={digest}"));
+        let server = ServerProcess::start(Flavour::Apache, &settings);
+        let mut client = super_client(&server);
+        fill(&mut client);
+        leave_a_hole(&server);
+        let node = create("/behind", None, CreateMode::Persistent);
+        client.get(Request::Create(node)).unwrap();
+        let written = tree(&mut client);
+        server.kill();
+
+        if !digest {
+            let (code, words) = ServerProcess::refusal(&settings);
+            assert_eq!(code, Some(1), "{words}");
+            assert!(words.contains("txnLog.acceptHoles=true"), "{words}");
+            let accepting = settings.clone().line("txnLog.acceptHoles=true");
+            let server = ServerProcess::start(Flavour::Ours, &accepting);
+            let served = tree(&mut super_client(&server));
+            assert_same(&served, &written);
+            wait_for_another_snapshot(folder.path());
+            server.kill();
+        }
+        let server = ServerProcess::start(Flavour::Ours, &settings);
+        assert_same(&tree(&mut super_client(&server)), &written);
+    }
+}
+
+/// Waits until there is a snapshot besides the one of the empty database.
+fn wait_for_another_snapshot(data_dir: &Path) {
+    let is_later = |name: &str| name.starts_with("snapshot.") && name != "snapshot.0";
+    let has_another = || {
+        let mut files = fs::read_dir(data_dir.join("version-2")).unwrap();
+        files.any(|file| is_later(file.unwrap().file_name().to_str().unwrap()))
+    };
+    let followed = (0..3000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        has_another()
+    });
+    assert!(followed, "no snapshot follows");
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
-use zk_core::tree::{Loader, Recovered, Replay, TreeOptions};
+use zk_core::tree::{Loader, Recovered, RecoveryError, Replay, TreeOptions};
 use zk_core::{Core, CoreConfig, Effect, Input, SnapshotView};
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnDigest, TxnRecord, Zxid};
 use zk_storage::{
@@ -45,12 +45,13 @@ pub(crate) fn open(
 ) -> Result<Opened, ServerError> {
     let start = Instant::now();
     let storage = Storage::open(file_system, storage_config(config))?;
-    let mut restorer = Restorer::new(config.tree.extended_types_enabled);
+    let mut restorer = Restorer::new(config);
     let recovered = storage.recover(&mut restorer)?;
     log_report(&recovered.report, start.elapsed());
     restorer.tell(start, recovered.report.txns, &stats.start);
     let tree = restorer.finish();
     log_damage(&tree);
+    let has_holes = tree.holes > 0;
     let mismatches = &stats.start.digest_mismatches;
     mismatches.store(tree.digest_mismatches, Relaxed);
     let now = clock.now();
@@ -71,7 +72,9 @@ pub(crate) fn open(
             }
         }
         RecoveredFrom::Snapshot { .. } => {
-            if recovered.report.txns >= u64::from(config.storage.snap_count.get()) {
+            // Behind a snapshot no hole is met again.
+            let many = recovered.report.txns >= u64::from(config.storage.snap_count.get());
+            if many || has_holes {
                 core.begin_snapshot();
             }
         }
@@ -136,6 +139,7 @@ impl SnapshotSource for ViewSource {
 /// Builds the tree from what is read, and tells of the progress.
 struct Restorer {
     options: TreeOptions,
+    accepts_holes: bool,
     /// The snapshot that is being read.
     loader: Loader,
     /// The tree, once the snapshot is read, or the log without one.
@@ -147,13 +151,14 @@ struct Restorer {
 }
 
 impl Restorer {
-    fn new(extended_types: bool) -> Self {
+    fn new(config: &Config) -> Self {
         let options = TreeOptions {
-            extended_types,
+            extended_types: config.tree.extended_types_enabled,
             hash_seed: rand::random(),
         };
         Self {
             options,
+            accepts_holes: config.storage.accepts_log_holes,
             loader: Loader::new(options),
             replay: None,
             snapshot_done: None,
@@ -168,6 +173,13 @@ impl Restorer {
             self.next_line += PROGRESS_EVERY;
             info!(items = self.items, "loading, at present {what}");
         }
+    }
+
+    fn begin_replay(&self, mut replay: Replay) -> Replay {
+        if self.accepts_holes {
+            replay.accept_holes();
+        }
+        replay
     }
 
     /// Notes how long what took.
@@ -213,24 +225,44 @@ impl Restore for Restorer {
 
     fn snapshot_done(&mut self, zxid: Zxid, trailer: SnapshotTrailer) -> Result<(), RestoreError> {
         let loader = std::mem::replace(&mut self.loader, Loader::new(self.options));
-        self.replay = Some(loader.finish_snapshot(zxid, trailer.digest)?);
+        let replay = loader.finish_snapshot(zxid, trailer.digest)?;
+        self.replay = Some(self.begin_replay(replay));
         self.snapshot_done = Some(Instant::now());
         Ok(())
     }
 
     fn txn(&mut self, record: &TxnRecord) -> Result<(), RestoreError> {
         self.count("transactions of the log");
-        let replay = &mut self.replay;
-        let replay = replay.get_or_insert_with(|| Replay::empty(self.options));
-        Ok(replay.replay(record)?)
+        let replay = self.replay.take();
+        let replay = replay.unwrap_or_else(|| self.begin_replay(Replay::empty(self.options)));
+        match self.replay.insert(replay).replay(record) {
+            Err(gap @ RecoveryError::Gap { .. }) => Err(Box::new(Hole(gap))),
+            replayed => Ok(replayed?),
+        }
+    }
+
+    fn judges_holes(&self) -> bool {
+        true
     }
 }
+
+/// A log with a hole, and what its owner can do.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0}; if Apache ZooKeeper wrote this log it may have left the hole, and nothing is lost: \
+     txnLog.acceptHoles=true goes on behind it"
+)]
+struct Hole(RecoveryError);
 
 /// What is on disk contradicts itself: served all the same, as Apache's server does.
 fn log_damage(recovered: &Recovered) {
     if let Some(zxid) = recovered.first_digest_mismatch {
         let count = recovered.digest_mismatches;
         error!(%zxid, count, "digests on disk differ from the tree's, from this transaction on");
+    }
+    if let Some((after, before)) = recovered.first_hole {
+        let count = recovered.holes;
+        warn!(%after, %before, count, "zxids are missing in the log, as Apache ZooKeeper leaves them; the first hole is told");
     }
     if recovered.nodes_without_acl > 0 {
         let count = recovered.nodes_without_acl;

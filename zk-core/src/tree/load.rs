@@ -94,6 +94,16 @@ pub struct Replay {
     snapshot_zxid: Zxid,
     /// Until this transaction the tree may show changes of later ones.
     fuzzy_until: Option<(Zxid, TxnDigest)>,
+    accepts_holes: bool,
+}
+
+/// What digests say of the tree after a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    /// There are none to compare.
+    Unknown,
+    Equal,
+    Differs,
 }
 
 /// What recovery found on disk.
@@ -112,6 +122,10 @@ pub struct Recovered {
     pub digest_mismatches: u64,
     /// The transaction after which the first digest differed.
     pub first_digest_mismatch: Option<Zxid>,
+    /// Holes in the numbers of the log that were passed.
+    pub holes: u64,
+    /// Between which transactions the first hole is.
+    pub first_hole: Option<(Zxid, Zxid)>,
 }
 
 impl Loader {
@@ -286,10 +300,13 @@ impl Loader {
                 nodes_without_acl: 0,
                 digest_mismatches: 0,
                 first_digest_mismatch: None,
+                holes: 0,
+                first_hole: None,
             },
             denied: self.denied,
             snapshot_zxid: zxid,
             fuzzy_until: digest.filter(|&(until, _)| until > Zxid::ZERO),
+            accepts_holes: false,
         };
         replay.check_digest(zxid, None);
         Ok(replay)
@@ -308,11 +325,19 @@ impl Replay {
                 nodes_without_acl: 0,
                 digest_mismatches: 0,
                 first_digest_mismatch: None,
+                holes: 0,
+                first_hole: None,
             },
             denied: None,
             snapshot_zxid: Zxid::ZERO,
             fuzzy_until: None,
+            accepts_holes: false,
         }
+    }
+
+    /// Passes holes in the numbers of the log also where no digest shows that nothing is lost.
+    pub const fn accept_holes(&mut self) {
+        self.accepts_holes = true;
     }
 
     /// The last transaction so far.
@@ -324,7 +349,8 @@ impl Replay {
     /// Applies the next record of the log. Records up to the snapshot's zxid are passed over.
     ///
     /// Apache's server sometimes takes a zxid and logs nothing under it. Such a hole is passed when
-    /// the record after it carries a digest that the tree has.
+    /// the record after it carries a digest that the tree has, or when [that is
+    /// accepted](Self::accept_holes) and no digest says otherwise.
     ///
     /// # Errors
     /// [`RecoveryError::Gap`] when transactions may be missing before this one. The tree is of no
@@ -349,13 +375,24 @@ impl Replay {
             }
             _ => {}
         }
+        let differed = self.recovered.digest_mismatches > 0;
         self.recovered.tree.replay(header, &record.txn);
-        let proven = self.check_digest(seen, record.digest);
-        if follows || proven {
-            Ok(())
-        } else {
-            Err(RecoveryError::Gap { after, seen })
+        let checked = self.check_digest(seen, record.digest);
+        if follows {
+            return Ok(());
         }
+        let passes = match checked {
+            Checked::Equal => true,
+            Checked::Unknown => self.accepts_holes,
+            // One that differs from here on tells that something is lost here.
+            Checked::Differs => self.accepts_holes && differed,
+        };
+        if !passes {
+            return Err(RecoveryError::Gap { after, seen });
+        }
+        self.recovered.holes += 1;
+        self.recovered.first_hole.get_or_insert((after, seen));
+        Ok(())
     }
 
     /// Ends the recovery.
@@ -375,10 +412,9 @@ impl Replay {
     }
 
     /// Compares digests where they mean something: from where the snapshot is no longer fuzzy.
-    /// Whether there was one to compare, and all were equal.
-    fn check_digest(&mut self, zxid: Zxid, of_record: Option<TxnDigest>) -> bool {
+    fn check_digest(&mut self, zxid: Zxid, of_record: Option<TxnDigest>) -> Checked {
         let of_snapshot = match self.fuzzy_until {
-            Some((until, _)) if zxid < until => return false,
+            Some((until, _)) if zxid < until => return Checked::Unknown,
             Some((until, digest)) => {
                 self.fuzzy_until = None;
                 (zxid == until).then_some(digest)
@@ -386,17 +422,17 @@ impl Replay {
             None => None,
         };
         let recovered = &mut self.recovered;
-        let mut compared = 0;
+        let mut checked = Checked::Unknown;
         for digest in of_snapshot.iter().chain(&of_record) {
             if digest.version == TxnDigest::VERSION {
-                compared += 1;
+                checked = Checked::Equal;
                 if digest.tree_digest != recovered.tree.digest() {
                     recovered.digest_mismatches += 1;
                     recovered.first_digest_mismatch.get_or_insert(zxid);
-                    return false;
+                    return Checked::Differs;
                 }
             }
         }
-        compared > 0
+        checked
     }
 }

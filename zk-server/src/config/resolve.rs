@@ -289,6 +289,11 @@ impl Settings<'_> {
                 config.storage.trusts_empty_snapshot,
                 "a lost snapshot goes unnoticed",
             ),
+            (
+                "txnLog.acceptHoles",
+                config.storage.accepts_log_holes,
+                "a lost txn goes unnoticed",
+            ),
         ] {
             if is_unsafe {
                 warnings.push(Warning::Unsafe {

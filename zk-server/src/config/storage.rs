@@ -34,6 +34,9 @@ pub struct StorageConfig {
     /// Whether empty data directories are an empty database. Otherwise that needs a file
     /// `initialize` in one of them.
     pub trusts_empty_database: bool,
+    /// Whether a log in which zxids are missing is read on where no digest shows that nothing is
+    /// lost.
+    pub accepts_log_holes: bool,
     /// Whether a snapshot ends with the last zxid it holds.
     pub snapshot_has_last_zxid: bool,
     /// Whether the tree's digest is kept, logged and compared.
@@ -66,6 +69,7 @@ impl StorageConfig {
         snap_bytes: None,
         trusts_empty_snapshot: false,
         trusts_empty_database: false,
+        accepts_log_holes: false,
         snapshot_has_last_zxid: false,
         is_digest_enabled: false,
         purge: None,

@@ -112,11 +112,25 @@ impl Contiguity {
 
     /// Goes on with `next`, unless something is missing before it.
     pub(crate) fn accept(&mut self, next: Zxid) -> bool {
-        let is_between = |&zxid: &Zxid| self.last < zxid && zxid < next;
-        let accepts = follows(self.last, next) && !self.reached.iter().any(is_between);
+        let accepts = follows(self.last, next) && !self.misses_reached(next);
         if accepts {
             self.last = next;
         }
         accepts
+    }
+
+    /// Goes on with `next` though numbers are missing before it, unless it is known that those were
+    /// transactions.
+    pub(crate) fn accept_hole(&mut self, next: Zxid) -> bool {
+        let accepts = next > self.last && !self.misses_reached(next);
+        if accepts {
+            self.last = next;
+        }
+        accepts
+    }
+
+    fn misses_reached(&self, next: Zxid) -> bool {
+        let is_between = |&zxid: &Zxid| self.last < zxid && zxid < next;
+        self.reached.iter().any(is_between)
     }
 }

@@ -3,11 +3,18 @@
 
 use std::path::PathBuf;
 
-use zk_proto::{LogHeader, Record, Zxid, encode_entry};
-use zk_storage::memory::MemoryFileSystem;
-use zk_storage::{RecoverError, StorageConfig, TxnLogItem, TxnLogReader};
+use std::sync::Arc;
 
-use crate::common::{NoStart, Random, Server, config, path, record};
+use zk_proto::{
+    Acl, LogHeader, Record, SnapshotNode, SnapshotSession, TxnRecord, Zxid, encode_entry,
+};
+use zk_storage::memory::MemoryFileSystem;
+use zk_storage::{
+    RecoverError, Restore, RestoreError, SnapshotTrailer, Storage, StorageConfig, TxnLogItem,
+    TxnLogReader,
+};
+
+use crate::common::{NoStart, Random, Server, State, config, path, record};
 
 /// Twelve transactions in two logs, with snapshots before and between, all acknowledged.
 fn disk() -> MemoryFileSystem {
@@ -551,4 +558,58 @@ fn only_damaged_snapshots_are_refused_even_when_an_empty_one_is_trusted() {
         panic!("{error}")
     };
     assert_eq!(*newest, path("snapshot.5"));
+}
+
+/// A state that judges holes, and accepts all.
+#[derive(Default)]
+struct AcceptsHoles(State);
+
+impl Restore for AcceptsHoles {
+    fn begin(&mut self) {
+        self.0.begin();
+    }
+
+    fn session(&mut self, session: SnapshotSession) -> Result<(), RestoreError> {
+        self.0.session(session)
+    }
+
+    fn acl(&mut self, id: i64, acl: Vec<Acl>) -> Result<(), RestoreError> {
+        self.0.acl(id, acl)
+    }
+
+    fn node(&mut self, node: SnapshotNode<'_>) -> Result<(), RestoreError> {
+        self.0.node(node)
+    }
+
+    fn snapshot_done(&mut self, zxid: Zxid, trailer: SnapshotTrailer) -> Result<(), RestoreError> {
+        self.0.snapshot_done(zxid, trailer)
+    }
+
+    fn txn(&mut self, record: &TxnRecord) -> Result<(), RestoreError> {
+        self.0.txn(record)
+    }
+
+    fn judges_holes(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_hole_is_for_the_state_to_judge_unless_a_snapshot_tells_what_was_there() {
+    let disk = disk();
+    disk.lose(&path("flushed"));
+    disk.place(&path("log.6"), &log(&[(6, 1), (8, 1)], 0));
+    assert!(matches!(start(&disk, ""), Err(RecoverError::Gap { .. })));
+    let accepting = |disk: &MemoryFileSystem| {
+        let storage = Storage::open(Arc::new(disk.fork()), config()).unwrap();
+        let mut state = AcceptsHoles::default();
+        storage.recover(&mut state).map(|_| state.0.history())
+    };
+    assert_eq!(accepting(&disk).unwrap(), [1, 2, 3, 4, 5, 6, 8]);
+
+    let mut later = disk.content(&path("snapshot.5")).unwrap();
+    later[30] ^= 1;
+    disk.place(&path("snapshot.7"), &later);
+    let error = accepting(&disk).unwrap_err();
+    assert!(matches!(error, RecoverError::Gap { .. }), "{error}");
 }

@@ -523,6 +523,19 @@ fn a_log_with_a_gap_is_refused_unless_a_digest_proves_it_harmless() {
     assert_eq!(next(Some(right + 1)), Err(gap(1, 4)));
     assert_eq!(next(Some(right)), Ok(()));
 
+    let accepted = |digest| {
+        let mut replay = after_one();
+        replay.accept_holes();
+        replay.replay(&record(4, create("/b", 2), digest))?;
+        Ok::<_, RecoveryError>(replay.finish())
+    };
+    let recovered = accepted(None).unwrap();
+    assert_eq!(
+        (recovered.holes, recovered.first_hole),
+        (1, Some((Zxid(1), Zxid(4))))
+    );
+    assert_eq!(accepted(Some(right + 1)).unwrap_err(), gap(1, 4));
+
     let mut replay = after_one();
     let first_of_epoch = (3 << 32) | 1;
     replay

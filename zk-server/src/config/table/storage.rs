@@ -2,7 +2,7 @@
 
 use crate::config::form::{Form, Value};
 use crate::config::key::Key;
-use crate::config::key::Source::{EitherProperty, File, Property};
+use crate::config::key::Source::{EitherProperty, File, Own, Property};
 use crate::config::storage::PurgeConfig;
 use std::num::NonZeroU32;
 
@@ -75,6 +75,18 @@ pub(super) const KEYS: &[Key] = &[
         |c, v| c.storage.trusts_empty_snapshot = v.bool(),
         "Whether logs without any snapshot are loaded; otherwise they are refused, because a \
          snapshot is missing.",
+    ),
+    Key::honoured(
+        "txnLog.acceptHoles",
+        Own,
+        Form::Bool,
+        Some("false"),
+        |c, v| c.storage.accepts_log_holes = v.bool(),
+        "Whether a log in which zxids are missing is read on. Apache ZooKeeper takes a zxid for some \
+         malformed requests and logs nothing under it. Such a hole is passed in any case when the \
+         digest in the next txn shows that nothing is lost; logs written with \
+         `digest.enabled=false` have none, and are refused. With `true` a txn that was really lost \
+         goes unnoticed. A snapshot follows, so that the setting is needed for one start.",
     ),
     Key::refused(
         "snapshot.compression.method",
