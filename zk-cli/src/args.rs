@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Txnlog(TxnlogArgs),
     /// Print and verify a snapshot
     Snapshot(SnapshotArgs),
+    /// Show what each server of --server does: its role, how far it is, who follows
+    Ensemble,
     /// Measure a server
     Bench(BenchArgs),
 }

@@ -20,6 +20,9 @@ pub(crate) enum CliError {
     /// A znode that was asked about is not there.
     #[error("Node does not exist: {0}")]
     Missing(String),
+    /// None of the servers asked serves clients.
+    #[error("no server serves clients")]
+    NoServer,
     /// A watch ended.
     #[error(transparent)]
     WatchEnd(#[from] zk_client::WatchEnd),
@@ -49,7 +52,7 @@ impl CliError {
             Self::Usage(_) => 2,
             Self::Zk(error) if is_usage(error.kind()) => 2,
             Self::Zk(error) if is_connection(error.kind()) => 3,
-            Self::WatchEnd(_) => 3,
+            Self::WatchEnd(_) | Self::NoServer => 3,
             Self::Interrupted => 130,
             Self::Zk(_) | Self::Data(_) | Self::Missing(_) | Self::Io(_) | Self::Other(_) => 1,
         }
@@ -61,9 +64,12 @@ impl CliError {
             Self::Zk(error) => hint(error),
             Self::Missing(path) => Some(format!("see what there is: zk ls {}", parent(path))),
             Self::WatchEnd(_) => Some("connect again and read what was watched".to_owned()),
-            Self::Usage(_) | Self::Data(_) | Self::Interrupted | Self::Io(_) | Self::Other(_) => {
-                None
-            }
+            Self::Usage(_)
+            | Self::Data(_)
+            | Self::NoServer
+            | Self::Interrupted
+            | Self::Io(_)
+            | Self::Other(_) => None,
         }
     }
 

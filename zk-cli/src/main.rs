@@ -6,6 +6,7 @@
 mod acl;
 mod args;
 mod bench;
+mod ensemble;
 mod error;
 mod hold;
 mod inspect;
@@ -61,6 +62,7 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::Snapshot(args)) => {
             inspect::snapshot(&args, Printer::new(options.json)).map(|()| 0)
         }
+        Some(Command::Ensemble) => block_on(interruptible(ensemble::show(&options))).map(|()| 0),
         Some(Command::Verb(verb)) => block_on(run_verb(&options, verb)).map(|()| 0),
         Some(Command::Lock(args)) => hold(&options, &args, Recipe::Lock),
         Some(Command::Elect(args)) => hold(&options, &args, Recipe::Elect),

@@ -7,6 +7,29 @@ use zk_testkit::TestServer;
 
 use super::{command, finish, zk};
 
+#[tokio::test(flavor = "multi_thread")]
+async fn ensemble_shows_servers_that_serve_and_those_that_do_not_answer() {
+    let server = TestServer::start().await.unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let absent = nobody.local_addr().unwrap();
+    drop(nobody);
+    let list = format!("{},{absent}", server.address());
+    let run = zk(&server, &["--server", &list, "--json", "ensemble"]).await;
+    let shown = &run.json()[0]["members"];
+    assert_eq!(shown[0]["role"], "standalone");
+    assert_eq!(shown[0]["behind"], 0);
+    assert_eq!(shown[1]["server"], absent.to_string());
+    assert!(shown[1]["zxid"].is_null(), "{shown}");
+    assert!(
+        shown[1]["role"].as_str().unwrap().contains("refused"),
+        "{shown}"
+    );
+    let list = absent.to_string();
+    let run = zk(&server, &["--server", &list, "ensemble"]).await;
+    assert_eq!(run.code, Some(3));
+    assert!(run.out.contains("refused"), "{}", run.out);
+}
+
 #[tokio::test]
 async fn znodes_are_created_read_changed_and_deleted() {
     let server = TestServer::start().await.unwrap();
