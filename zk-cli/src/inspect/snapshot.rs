@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use zk_proto::{Acl, EphemeralOwner, SnapshotNode, StatPersisted};
+use zk_proto::{Acl, EphemeralOwner, SnapshotNode};
 use zk_storage::{
     RealFileSystem, RestoreError, SnapshotPart, SnapshotReadError, SnapshotTrailer, read_snapshot,
 };
@@ -13,7 +13,7 @@ use zk_storage::{
 use super::damaged;
 use crate::args::SnapshotArgs;
 use crate::error::CliError;
-use crate::output::{AclEntry, Answer, DataFields, Encoding, Printer, Values, format_date};
+use crate::output::{AclEntry, Answer, DataFields, Encoding, Printer, StatFields, Values};
 use crate::verbs::dump::{NodeKind, NodeLine};
 
 /// Prints every session and znode and says whether all of the file can be read.
@@ -107,12 +107,11 @@ impl Contents<'_> {
                 data: DataFields::new(node.data.unwrap_or_default()),
                 acl: acl.clone(),
             },
-            stat: node.stat.into(),
+            stat: StatFields::of_snapshot(node.stat, node.data),
             shown: self
                 .args
                 .data
                 .then(|| node.data.unwrap_or_default().to_vec()),
-            length: node.data.map(<[u8]>::len),
         })?)
     }
 }
@@ -122,67 +121,21 @@ impl Contents<'_> {
 struct NodeEntry {
     #[serde(flatten)]
     node: NodeLine,
-    stat: PersistedFields,
+    stat: StatFields,
     #[serde(skip)]
     shown: Option<Vec<u8>>,
-    #[serde(skip)]
-    length: Option<usize>,
-}
-
-/// Bookkeeping on disk; `cversion` counts creations of children alone.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PersistedFields {
-    czxid: i64,
-    mzxid: i64,
-    ctime: i64,
-    mtime: i64,
-    version: i32,
-    cversion: i32,
-    aversion: i32,
-    ephemeral_owner: i64,
-    pzxid: i64,
-}
-
-impl From<StatPersisted> for PersistedFields {
-    fn from(stat: StatPersisted) -> Self {
-        Self {
-            czxid: stat.czxid.0,
-            mzxid: stat.mzxid.0,
-            ctime: stat.ctime,
-            mtime: stat.mtime,
-            version: stat.version,
-            cversion: stat.cversion,
-            aversion: stat.aversion,
-            ephemeral_owner: stat.ephemeral_owner,
-            pzxid: stat.pzxid.0,
-        }
-    }
 }
 
 impl Answer for NodeEntry {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let stat = &self.stat;
         writeln!(out, "----\n{}", self.node.path)?;
-        writeln!(out, "  cZxid = {:#x}", stat.czxid)?;
-        writeln!(out, "  ctime = {}", format_date(stat.ctime))?;
-        writeln!(out, "  mZxid = {:#x}", stat.mzxid)?;
-        writeln!(out, "  mtime = {}", format_date(stat.mtime))?;
-        writeln!(out, "  pZxid = {:#x}", stat.pzxid)?;
-        writeln!(out, "  cversion = {}", stat.cversion)?;
-        writeln!(out, "  dataVersion = {}", stat.version)?;
-        writeln!(out, "  aclVersion = {}", stat.aversion)?;
-        writeln!(out, "  ephemeralOwner = {:#x}", stat.ephemeral_owner)?;
-        match self.length {
-            Some(length) => writeln!(out, "  dataLength = {length}")?,
-            None => writeln!(out, "  no data")?,
-        }
+        self.stat.write_text(out)?;
         for entry in &self.node.acl {
-            writeln!(out, "  acl = {}:{}:{}", entry.scheme, entry.id, entry.perms)?;
+            writeln!(out, "acl = {}:{}:{}", entry.scheme, entry.id, entry.perms)?;
         }
         match &self.shown {
             Some(data) => {
-                write!(out, "  data = ")?;
+                write!(out, "data = ")?;
                 Encoding::Base64.write(data, out)
             }
             None => Ok(()),

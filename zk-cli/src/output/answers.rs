@@ -4,13 +4,14 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use zk_client::WatchEvent;
-use zk_proto::{Acl, Stat, Zxid};
+use zk_proto::{Acl, Stat, StatPersisted, Zxid};
 
 use super::date::format_date;
 use super::{Answer, DataFields, Encoding};
 use crate::acl::format_perms;
 
-/// A Stat in JSON, with the names that Apache ZooKeeper's Stat has.
+/// A Stat in JSON, with the names that Apache ZooKeeper's Stat has. Snapshots keep no number of
+/// children, and their `cversion` counts creations of children alone.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StatFields {
@@ -22,31 +23,46 @@ pub(crate) struct StatFields {
     cversion: i32,
     aversion: i32,
     ephemeral_owner: i64,
-    data_length: i32,
-    num_children: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_length: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_children: Option<i32>,
     pzxid: i64,
+}
+
+/// Fields of a Stat, as clients see it or as snapshots keep it.
+macro_rules! stat_fields {
+    ($stat:ident, $data_length:expr, $num_children:expr) => {
+        StatFields {
+            czxid: $stat.czxid.0,
+            mzxid: $stat.mzxid.0,
+            ctime: $stat.ctime,
+            mtime: $stat.mtime,
+            version: $stat.version,
+            cversion: $stat.cversion,
+            aversion: $stat.aversion,
+            ephemeral_owner: $stat.ephemeral_owner,
+            data_length: $data_length,
+            num_children: $num_children,
+            pzxid: $stat.pzxid.0,
+        }
+    };
 }
 
 impl From<Stat> for StatFields {
     fn from(stat: Stat) -> Self {
-        Self {
-            czxid: stat.czxid.0,
-            mzxid: stat.mzxid.0,
-            ctime: stat.ctime,
-            mtime: stat.mtime,
-            version: stat.version,
-            cversion: stat.cversion,
-            aversion: stat.aversion,
-            ephemeral_owner: stat.ephemeral_owner,
-            data_length: stat.data_length,
-            num_children: stat.num_children,
-            pzxid: stat.pzxid.0,
-        }
+        stat_fields!(stat, Some(stat.data_length), Some(stat.num_children))
     }
 }
 
 impl StatFields {
-    /// The eleven lines of zkCli.
+    /// Of a znode in a snapshot, with data or without.
+    pub(crate) fn of_snapshot(stat: StatPersisted, data: Option<&[u8]>) -> Self {
+        let length = data.map(|data| i32::try_from(data.len()).unwrap_or(i32::MAX));
+        stat_fields!(stat, length, None)
+    }
+
+    /// The lines of zkCli.
     pub(crate) fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "cZxid = {:#x}", self.czxid)?;
         writeln!(out, "ctime = {}", format_date(self.ctime))?;
@@ -57,8 +73,14 @@ impl StatFields {
         writeln!(out, "dataVersion = {}", self.version)?;
         writeln!(out, "aclVersion = {}", self.aversion)?;
         writeln!(out, "ephemeralOwner = {:#x}", self.ephemeral_owner)?;
-        writeln!(out, "dataLength = {}", self.data_length)?;
-        writeln!(out, "numChildren = {}", self.num_children)
+        match self.data_length {
+            Some(length) => writeln!(out, "dataLength = {length}")?,
+            None => writeln!(out, "no data")?,
+        }
+        match self.num_children {
+            Some(number) => writeln!(out, "numChildren = {number}"),
+            None => Ok(()),
+        }
     }
 }
 

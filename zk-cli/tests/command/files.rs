@@ -65,7 +65,7 @@ async fn a_snapshot_is_printed_as_lines_that_can_be_loaded() {
     let text = inspect(&["snapshot"], &file).await;
     assert!(
         text.text()
-            .contains("----\n/zookeeper/config\n  cZxid = 0x0\n"),
+            .contains("----\n/zookeeper/config\ncZxid = 0x0\n"),
         "{}",
         text.out
     );
@@ -109,6 +109,44 @@ async fn damage_is_named_with_its_file_and_offset() {
         assert_eq!(run.code, Some(1), "{verb}: {}", run.out);
         let expected = format!("{}: damaged at offset ", damaged.display());
         assert!(run.err.contains(&expected), "{}", run.err);
+    }
+}
+
+/// Whatever is damaged, and wherever a file ends, is told; nothing else happens.
+#[tokio::test]
+async fn every_cut_and_every_flipped_bit_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    for (verb, file, covered) in [
+        // What a log's header says of its database is covered by nothing, nor are the zeros behind.
+        ("txnlog", "many-files/version-2/log.2e", 16..8000),
+        ("snapshot", "many-files/version-2/snapshot.14", 0..7034),
+    ] {
+        let whole = std::fs::read(golden(file)).unwrap();
+        let damaged = dir.path().join(verb);
+        for step in 0..40 {
+            let at = covered.start + (covered.end - covered.start) * step / 40;
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (step % 8);
+            std::fs::write(&damaged, flipped).unwrap();
+            let run = inspect(&[verb, "--quiet"], &damaged).await;
+            assert_eq!(run.code, Some(1), "{verb} with a flip at {at}: {}", run.out);
+            assert!(run.err.contains("damaged at offset"), "{}", run.err);
+            std::fs::write(&damaged, &whole[..at]).unwrap();
+            let run = inspect(&["--json", verb], &damaged).await;
+            // A log may end behind any entry.
+            assert!(
+                matches!(run.code, Some(0 | 1)),
+                "{verb} cut at {at}: {}",
+                run.err
+            );
+            if run.code == Some(1) {
+                let error: Value = serde_json::from_str(&run.err).unwrap();
+                let message = error["error"]["message"].as_str().unwrap();
+                assert!(message.contains("damaged at offset"), "{message}");
+            } else {
+                assert_eq!(verb, "txnlog", "cut at {at}");
+            }
+        }
     }
 }
 
