@@ -40,6 +40,15 @@ pub(crate) enum CliError {
 /// The result of a command.
 pub(crate) type Result<T = ()> = std::result::Result<T, CliError>;
 
+/// What the parser of command lines says, without its own heading.
+impl From<clap::Error> for CliError {
+    fn from(error: clap::Error) -> Self {
+        let text = error.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        Self::Usage(text.to_owned())
+    }
+}
+
 /// The command line is wrong.
 pub(crate) fn usage<T>(message: impl Into<String>) -> Result<T> {
     Err(CliError::Usage(message.into()))

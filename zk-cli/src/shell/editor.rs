@@ -122,16 +122,16 @@ fn edit(
     }
 }
 
-/// Keeps a line, unless it holds a secret.
+/// Keeps what was typed, line by line, except what holds a secret.
 fn remember(
     rustyline: &mut Rustyline,
     history: Option<&PathBuf>,
-    line: &str,
+    typed: &str,
 ) -> rustyline::Result<()> {
-    if line.trim_start().starts_with("addauth") {
-        return Ok(());
+    let secret = |line: &&str| line.trim_start().starts_with("addauth");
+    for line in typed.lines().filter(|line| !secret(line)) {
+        rustyline.add_history_entry(line)?;
     }
-    rustyline.add_history_entry(line)?;
     match history {
         Some(path) => rustyline.append_history(path),
         None => Ok(()),

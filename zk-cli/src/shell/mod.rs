@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use zk_client::{State, WatchItem};
 
 use crate::args::{self, LineVerb, Options, ShellVerb, Switch, Verb};
-use crate::error::{CliError, Result, usage};
+use crate::error::{Result, usage};
 use crate::output::{EventAnswer, Line, Printer, Values};
 use crate::session::{self, Session};
 use crate::{interruptible, verbs, words};
@@ -67,7 +67,7 @@ pub(crate) async fn run(options: &Options) -> Result<u8> {
         code = error.exit_code();
         error.report(options.json);
     }
-    loop {
+    'lines: loop {
         editor.prompt(shell.prompt());
         let typed = loop {
             tokio::select! {
@@ -87,12 +87,15 @@ pub(crate) async fn run(options: &Options) -> Result<u8> {
             Typed::Failed(error) => return Err(error),
             Typed::End => break,
         };
-        match shell.run_line(line.trim()).await {
-            Ok(Next::GoOn) => code = 0,
-            Ok(Next::Leave) => break,
-            Err(error) => {
-                code = error.exit_code();
-                error.report(options.json);
+        // Lines that are pasted come as one.
+        for line in line.lines() {
+            match shell.run_line(line.trim()).await {
+                Ok(Next::GoOn) => code = 0,
+                Ok(Next::Leave) => break 'lines,
+                Err(error) => {
+                    code = error.exit_code();
+                    error.report(options.json);
+                }
             }
         }
     }
@@ -223,7 +226,7 @@ fn parse(line: &str) -> Result<Option<LineVerb>> {
     let words = words::split(line).into_iter().map(Into::into);
     match args::Line::try_parse_from(args::normalize(words)) {
         Ok(line) => Ok(Some(line.verb)),
-        Err(error) if error.use_stderr() => Err(CliError::Usage(error.to_string())),
+        Err(error) if error.use_stderr() => Err(error.into()),
         Err(help) => {
             help.print()?;
             Ok(None)

@@ -6,6 +6,7 @@ mod dump;
 mod files;
 mod hold;
 mod shell;
+mod terminal;
 mod verbs;
 
 use std::process::Stdio;
