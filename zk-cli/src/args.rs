@@ -7,11 +7,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use zk_client::{ClientConfig, ConnectString};
 use zk_proto::Acl;
 
 use crate::acl::parse_acl;
 use crate::bench::BenchArgs;
+use crate::client_config;
+use crate::error::CliError;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -73,6 +76,34 @@ pub(crate) struct Options {
     /// Accept a server that is cut off from its quorum, for reads
     #[arg(short, long)]
     pub(crate) read_only: bool,
+    /// Settings of the client as zkCli reads them, such as zookeeper.request.timeout=5000
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_configuration: Option<PathBuf>,
+    /// Accepted for zkCli's sake: a connection is always waited for
+    #[arg(long, hide = true)]
+    pub(crate) waitforconnection: bool,
+}
+
+impl Options {
+    /// The settings of a client with these options.
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, CliError> {
+        let mut config = ClientConfig {
+            session_timeout: self.timeout,
+            connect_timeout: self.timeout,
+            read_only: self.read_only,
+            ..ClientConfig::default()
+        };
+        if let Some(file) = &self.client_configuration {
+            client_config::read(file, &mut config)?;
+        }
+        Ok(config)
+    }
+
+    /// The servers and the path below which to work.
+    pub(crate) fn servers(&self) -> Result<ConnectString, CliError> {
+        let servers = self.server.parse();
+        servers.map_err(|error| CliError::Usage(format!("--server: {error}")))
+    }
 }
 
 /// What to do.
@@ -253,13 +284,15 @@ pub(crate) enum Verb {
         #[arg(short)]
         watch: bool,
         /// Print the data in base64
-        #[arg(short, conflicts_with = "hex")]
+        #[arg(short)]
         base64: bool,
-        /// Print the data as a hex dump
+        /// Print the data as a hex dump, also when base64 is asked for
         #[arg(short = 'x')]
         hex: bool,
         /// The znode
         path: String,
+        #[command(flatten)]
+        old: OldWatch,
     },
     /// Print a znode's ACL
     #[command(name = "getAcl", alias = "getacl")]
@@ -302,14 +335,19 @@ pub(crate) enum Verb {
         #[arg(short)]
         stat: bool,
         /// Leave a watch
-        #[arg(short, conflicts_with = "recursive")]
+        #[arg(short)]
         watch: bool,
         /// Print the paths of the whole subtree
         #[arg(short = 'R')]
         recursive: bool,
+        /// Print help
+        #[arg(short = '?', hide = true, action = ArgAction::Help)]
+        help_as_zkcli: Option<bool>,
         /// The znode
         #[arg(default_value = "/")]
         path: String,
+        #[command(flatten)]
+        old: OldWatch,
     },
     /// Change the ensemble's membership
     Reconfig {
@@ -375,8 +413,8 @@ pub(crate) enum Verb {
     /// Replace a znode's ACL
     #[command(name = "setAcl", alias = "setacl")]
     SetAcl {
-        /// Print the Stat
-        #[arg(short, conflicts_with = "recursive")]
+        /// Print the Stat, with -R of every znode
+        #[arg(short)]
         stat: bool,
         /// Only if the ACL has this version
         #[arg(short, allow_negative_numbers = true)]
@@ -404,6 +442,8 @@ pub(crate) enum Verb {
         watch: bool,
         /// The znode
         path: String,
+        #[command(flatten)]
+        old: OldWatch,
     },
     /// Bring the server up to the leader
     Sync {
@@ -469,6 +509,25 @@ pub(crate) enum Existing {
     Keep,
     /// Replace its data and its ACL
     Overwrite,
+}
+
+/// The form before `-w`: anything behind the path asked for a watch. zkCli still takes it.
+#[derive(Debug, Args)]
+pub(crate) struct OldWatch {
+    #[arg(hide = true)]
+    old_watch: Option<String>,
+}
+
+impl OldWatch {
+    /// Whether a watch is asked for in either form; says which one to use.
+    pub(crate) fn or(&self, watch: bool) -> bool {
+        if self.old_watch.is_some() {
+            eprintln!(
+                "zk: a watch is asked for by -w before the path; a word behind it is deprecated"
+            );
+        }
+        watch || self.old_watch.is_some()
+    }
 }
 
 /// Options of `lock` and `elect`.
@@ -569,7 +628,14 @@ fn parse_hex(text: &str) -> Result<i64, String> {
 
 /// Long options that zkCli writes with one dash.
 const SINGLE_DASH: &[&str] = &[
-    "-server", "-timeout", "-file", "-members", "-add", "-remove",
+    "-server",
+    "-timeout",
+    "-waitforconnection",
+    "-client-configuration",
+    "-file",
+    "-members",
+    "-add",
+    "-remove",
 ];
 
 /// Reads zkCli's long options with one dash as ours with two, up to a `--`.
@@ -584,6 +650,12 @@ pub(crate) fn normalize(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
             }
         })
         .collect()
+}
+
+/// Whether a command line that cannot be read as a whole asks for JSON.
+pub(crate) fn asks_for_json(args: &[OsString]) -> bool {
+    let own = args.iter().take_while(|arg| *arg != "--");
+    own.into_iter().any(|arg| arg == "--json")
 }
 
 #[cfg(test)]
@@ -614,6 +686,7 @@ mod tests {
     fn lines_of_zkcli_are_taken() {
         for line in [
             "zk -server a:1,b:2/c -timeout 5000 -r ls /",
+            "zk -waitforconnection -client-configuration client.properties ls /",
             "zk addauth digest user:password",
             "zk addauth digest",
             "zk addWatch -m PERSISTENT /a",
@@ -634,6 +707,8 @@ mod tests {
             "zk delquota -B /a",
             "zk get -s -w -b /a",
             "zk get -x /a",
+            "zk get -b -x /a",
+            "zk get /a watch",
             "zk getAcl -s /a",
             "zk getAllChildrenNumber /a",
             "zk getEphemerals",
@@ -642,6 +717,8 @@ mod tests {
             "zk listquota /a",
             "zk ls -s -w /a",
             "zk ls -R /a",
+            "zk ls -R -w /a",
+            "zk ls -s /a watch",
             "zk printwatches on",
             "zk quit",
             "zk reconfig -s -v 100000000 -file members.txt",
@@ -656,11 +733,13 @@ mod tests {
             "zk set /a data -s -v 2 -b",
             "zk setAcl -s -v 1 /a world:anyone:r",
             "zk setAcl -R /a world:anyone:r",
+            "zk setAcl -s -R /a world:anyone:r",
             "zk setquota -n 5 /a",
             "zk setquota -b 5 /a",
             "zk setquota -N 5 /a",
             "zk setquota -B 5 /a",
             "zk stat -w /a",
+            "zk stat /a watch",
             "zk sync /a",
             "zk version",
             "zk whoami",
@@ -683,7 +762,6 @@ mod tests {
             "zk deleteall -b 0 /a",
             "zk deleteall -b 100000 /a",
             "zk delquota -n -b /a",
-            "zk get -b -x /a",
             "zk setquota /a",
             "zk setquota -n 5 -b 5 /a",
             "zk setquota -n 0 /a",
@@ -693,7 +771,7 @@ mod tests {
             "zk reconfig -file x -members y",
             "zk removewatches -c -d /a",
             "zk addWatch -m sometimes /a",
-            "zk ls -R -w /a",
+            "zk delete /a 3",
             "zk set /a",
             "zk lock /a",
             "zk lock /a echo",

@@ -50,10 +50,10 @@ pub(crate) async fn run(options: &Options, args: &HoldArgs, recipe: Recipe) -> R
     let session = Session::open(options, sender).await?;
     let code = tokio::select! {
         guard = acquire(&session, args, recipe) => match guard {
-            Ok(Some(guard)) => hold(guard, args, &mut signals).await,
+            Ok(Some(guard)) => hold(guard, options, args, &mut signals).await,
             Ok(None) => {
-                let wait = args.wait.unwrap_or_default();
-                eprintln!("zk: {} was not free within {}", args.path, humantime::format_duration(wait));
+                let wait = humantime::format_duration(args.wait.unwrap_or_default());
+                notice(options, format_args!("{} was not free within {wait}", args.path));
                 Ok(TIMED_OUT)
             }
             Err(error) => Err(error),
@@ -101,7 +101,12 @@ fn explain(error: zk_recipes::Error) -> CliError {
 }
 
 /// Runs the command to its end, whoever ends it, and releases what is held.
-async fn hold(guard: Guard, args: &HoldArgs, signals: &mut Signals) -> Result<u8> {
+async fn hold(
+    guard: Guard,
+    options: &Options,
+    args: &HoldArgs,
+    signals: &mut Signals,
+) -> Result<u8> {
     let term = guard.term();
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(CliError::Usage("there is no command".to_owned()));
@@ -115,11 +120,15 @@ async fn hold(guard: Guard, args: &HoldArgs, signals: &mut Signals) -> Result<u8
     }
     let code = match command.spawn() {
         Ok(child) => {
-            let status = Running::new(child, args).wait(term, signals).await?;
+            let running = Running::new(child, options, args);
+            let status = running.wait(term, signals).await?;
             code_of_status(status)
         }
         Err(error) => {
-            eprintln!("zk: {}: {error}", program.to_string_lossy());
+            notice(
+                options,
+                format_args!("{}: {error}", program.to_string_lossy()),
+            );
             match error.kind() {
                 ErrorKind::NotFound => NOT_FOUND,
                 _ => CANNOT_RUN,
@@ -130,7 +139,7 @@ async fn hold(guard: Guard, args: &HoldArgs, signals: &mut Signals) -> Result<u8
         && let Err(error) = guard.release().await
     {
         // The command is done, and its exit code counts; the servers release with the session.
-        eprintln!("zk: {}: {error}", args.path);
+        notice(options, format_args!("{}: {error}", args.path));
     }
     Ok(code)
 }
@@ -155,14 +164,20 @@ impl Guard {
 struct Running<'a> {
     child: Child,
     pid: Option<Pid>,
+    options: &'a Options,
     args: &'a HoldArgs,
 }
 
 impl<'a> Running<'a> {
-    fn new(child: Child, args: &'a HoldArgs) -> Self {
+    fn new(child: Child, options: &'a Options, args: &'a HoldArgs) -> Self {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.and_then(Pid::from_raw);
-        Self { child, pid, args }
+        Self {
+            child,
+            pid,
+            options,
+            args,
+        }
     }
 
     /// Waits for the end; ends the command when what it depends on is lost.
@@ -172,7 +187,8 @@ impl<'a> Running<'a> {
                 status = self.child.wait() => return Ok(status?),
                 () = term.lost().cancelled() => {
                     if let Some(lost) = term.loss() {
-                        eprintln!("zk: {}: {lost}; ending the command", self.args.path);
+                        let what = format_args!("{}: {lost}; ending the command", self.args.path);
+                        notice(self.options, what);
                     }
                     return self.end().await;
                 }
@@ -206,8 +222,22 @@ impl<'a> Running<'a> {
         };
         match sent {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => eprintln!("zk: cannot signal the command: {error}"),
+            Err(error) => {
+                notice(
+                    self.options,
+                    format_args!("cannot signal the command: {error}"),
+                );
+            }
         }
+    }
+}
+
+/// Says something on the standard error, beside what the command says there.
+fn notice(options: &Options, what: std::fmt::Arguments<'_>) {
+    if options.json {
+        eprintln!("{}", serde_json::json!({ "message": what.to_string() }));
+    } else {
+        eprintln!("zk: {what}");
     }
 }
 

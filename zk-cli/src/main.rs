@@ -6,6 +6,7 @@
 mod acl;
 mod args;
 mod bench;
+mod client_config;
 mod ensemble;
 mod error;
 mod hold;
@@ -23,7 +24,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
-use zk_client::ConnectString;
 
 use crate::args::{Cli, Command, HoldArgs, Options, Verb};
 use crate::bench::BenchArgs;
@@ -37,7 +37,16 @@ const ONLY_IN_SHELL: &str = "this has a meaning in the shell alone: run zk witho
 const HOLD_FAILED: u8 = 125;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(args::normalize(std::env::args_os()));
+    let words = args::normalize(std::env::args_os());
+    let cli = match Cli::try_parse_from(&words) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && args::asks_for_json(&words) => {
+            let error = CliError::from(error);
+            error.report(true);
+            return ExitCode::from(error.exit_code());
+        }
+        Err(error) => error.exit(),
+    };
     let json = cli.options.json;
     match run(cli) {
         Ok(code) => ExitCode::from(code),
@@ -123,10 +132,9 @@ async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 fn bench(options: &Options, args: &BenchArgs) -> Result {
-    let servers: ConnectString = match options.server.parse() {
-        Ok(servers) => servers,
-        Err(error) => return usage(format!("--server: {error}")),
-    };
+    let servers = options.servers()?;
+    // The load has no use for the settings, but for what they refuse.
+    options.client_config()?;
     let mut addresses = Vec::new();
     for host in servers.hosts() {
         let found = (host.host.as_str(), host.port).to_socket_addrs();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use zk_client::{Client, ConnectString, WatchItem};
+use zk_client::{Builder, Client, WatchItem};
 use zk_proto::WatcherType;
 
 use crate::args::Options;
@@ -45,16 +45,9 @@ impl Drop for Watched {
 impl Session {
     /// Connects.
     pub(crate) async fn open(options: &Options, events: mpsc::Sender<WatchItem>) -> Result<Self> {
-        let servers: ConnectString = match options.server.parse() {
-            Ok(servers) => servers,
-            Err(error) => return Err(CliError::Usage(format!("--server: {error}"))),
-        };
+        let servers = options.servers()?;
         let hosts: Vec<String> = servers.hosts().iter().map(ToString::to_string).collect();
-        let mut builder = Client::builder()
-            .connect(hosts.join(","))
-            .session_timeout(options.timeout)
-            .connect_timeout(options.timeout)
-            .read_only(options.read_only);
+        let mut builder = Builder::from_config(options.client_config()?).connect(hosts.join(","));
         for (scheme, auth) in &options.auth {
             builder = builder.auth(scheme.clone(), auth.clone());
         }
@@ -96,7 +89,9 @@ impl Session {
         kind: WatcherType,
         mut watch: impl Stream<Item = WatchItem> + Send + Unpin + 'static,
     ) {
-        self.watches.retain(|watched| !watched.task.is_finished());
+        if self.watches.len() == self.watches.capacity() {
+            self.watches.retain(|watched| !watched.task.is_finished());
+        }
         let events = self.events.clone();
         let task = tokio::spawn(async move {
             while let Some(item) = watch.next().await {

@@ -47,15 +47,10 @@ pub(crate) async fn run(verb: Verb, session: &mut Session, out: Printer) -> Resu
             base64,
             hex,
             path,
+            old,
         } => {
-            node::get(
-                session,
-                out,
-                path,
-                (stat, watch),
-                node::encoding(base64, hex),
-            )
-            .await
+            let encoding = node::encoding(base64, hex);
+            node::get(session, out, path, (stat, old.or(watch)), encoding).await
         }
         Verb::GetAcl { stat, path } => node::get_acl(session, out, path, stat).await,
         Verb::GetAllChildrenNumber { path } => {
@@ -74,12 +69,18 @@ pub(crate) async fn run(verb: Verb, session: &mut Session, out: Printer) -> Resu
         Verb::Load { existing, file } => dump::load(session, out, existing, file.as_deref()).await,
         Verb::Ls {
             recursive: true,
+            watch,
             path,
+            old,
             ..
-        } => subtree::list(session, out, &path).await,
+        } => subtree::list(session, out, &path, old.or(watch)).await,
         Verb::Ls {
-            stat, watch, path, ..
-        } => node::children(session, out, path, stat, watch).await,
+            stat,
+            watch,
+            path,
+            old,
+            ..
+        } => node::children(session, out, path, stat, old.or(watch)).await,
         Verb::Reconfig { .. } => config::change(session, out, verb).await,
         Verb::RemoveWatches {
             children,
@@ -95,11 +96,11 @@ pub(crate) async fn run(verb: Verb, session: &mut Session, out: Printer) -> Resu
         Verb::Set { .. } => node::set(session, out, verb).await,
         Verb::SetAcl {
             recursive: true,
+            stat,
             version,
             path,
             acl,
-            ..
-        } => subtree::set_acl(session, out, &path, &acl.0, version).await,
+        } => subtree::set_acl(session, out, &path, &acl.0, (version, stat)).await,
         Verb::SetAcl {
             stat,
             version,
@@ -108,7 +109,7 @@ pub(crate) async fn run(verb: Verb, session: &mut Session, out: Printer) -> Resu
             ..
         } => node::set_acl(session, out, path, acl.0, version, stat).await,
         Verb::Setquota { limit, path } => quota::set(session, out, &path, limit).await,
-        Verb::Stat { watch, path } => node::stat(session, out, path, watch).await,
+        Verb::Stat { watch, path, old } => node::stat(session, out, path, old.or(watch)).await,
         Verb::Sync { path } => {
             session.zk().sync(path).await?;
             let message = "Sync is OK".to_owned();

@@ -13,8 +13,8 @@ use crate::session::Session;
 
 pub(super) fn encoding(base64: bool, hex: bool) -> Encoding {
     match (base64, hex) {
-        (true, _) => Encoding::Base64,
-        (false, true) => Encoding::Hex,
+        (_, true) => Encoding::Hex,
+        (true, false) => Encoding::Base64,
         (false, false) => Encoding::Raw,
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
+use futures::stream;
 use zk_client::{Handle, Kind, Pending};
-use zk_proto::Acl;
+use zk_proto::{Acl, WatcherType};
 
 use super::is_missing;
 use crate::error::{CliError, Result};
-use crate::output::{Printer, Values};
+use crate::output::{Printer, StatAnswer, Values};
 use crate::session::Session;
 use crate::walk::Walk;
 
@@ -44,9 +45,25 @@ async fn finish(under_way: &mut VecDeque<Pending<()>>, failed: &mut Option<CliEr
     }
 }
 
-pub(super) async fn list(session: &Session, out: Printer, top: &str) -> Result {
-    let mut walk = Walk::names(session.zk(), top);
+/// Prints every path. With `watch` it leaves a watch on the children of each.
+pub(super) async fn list(session: &mut Session, out: Printer, top: &str, watch: bool) -> Result {
+    let mut walk = match watch {
+        false => Walk::new(session.zk(), top, |zk, path| {
+            let children = zk.children(path).submit();
+            Box::pin(async move { Ok((None, children.await?.names)) })
+        }),
+        true => Walk::new(session.zk(), top, |zk, path| {
+            let children = zk.children(path).watched().submit();
+            Box::pin(async move {
+                let (children, event) = children.await?;
+                Ok((Some(event), children.names))
+            })
+        }),
+    };
     while let Some(visited) = walk.next(|_, _| false).await? {
+        if let Some(event) = visited.content {
+            session.keep(&visited.path, WatcherType::Children, stream::once(event));
+        }
         let json = serde_json::json!({ "path": visited.path });
         let text = visited.path;
         out.print(&Values { json, text })?;
@@ -59,7 +76,7 @@ pub(super) async fn set_acl(
     out: Printer,
     top: &str,
     acl: &[Acl],
-    version: Option<i32>,
+    (version, stat): (Option<i32>, bool),
 ) -> Result {
     let mut walk = Walk::names(session.zk(), top);
     while let Some(visited) = walk.next(|_, _| false).await? {
@@ -69,11 +86,10 @@ pub(super) async fn set_acl(
             Some(version) => set.version(version).await,
         };
         match set {
-            Ok(stat) if out.is_json() => {
-                let json = serde_json::json!({ "path": visited.path, "aversion": stat.aversion });
-                let text = String::new();
-                out.print(&Values { json, text })?;
-            }
+            Ok(found) if stat => out.print(&StatAnswer {
+                path: visited.path,
+                stat: found.into(),
+            })?,
             Ok(_) => {}
             Err(error) if *error.kind() == Kind::NoNode && visited.depth > 0 => {}
             Err(error) => return Err(error.into()),

@@ -90,6 +90,35 @@ async fn a_command_whose_lock_is_lost_is_ended() {
     }
 }
 
+/// Without a server the lease runs out, and the command ends before anybody else can hold.
+#[tokio::test]
+async fn a_command_whose_server_is_gone_is_ended() {
+    let mut server = TestServer::start().await.unwrap();
+    let args = [
+        "--json",
+        "--timeout",
+        "2s",
+        "elect",
+        "/held",
+        "--",
+        "sh",
+        "-c",
+        WAITS,
+    ];
+    let mut child = command(&server, &args).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(out.next_line().await.unwrap().unwrap(), "running");
+    server.stop().await.unwrap();
+    let run = finish(child).await;
+    assert_eq!(run.code, Some(128 + 15), "{}", run.err);
+    let notice: serde_json::Value = serde_json::from_str(run.err.trim()).unwrap();
+    let message = notice["message"].as_str().unwrap();
+    assert!(
+        message.contains("the session may have expired"),
+        "{message}"
+    );
+}
+
 #[tokio::test]
 async fn a_signal_to_zk_reaches_the_command() {
     let server = TestServer::start().await.unwrap();

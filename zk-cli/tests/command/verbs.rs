@@ -293,3 +293,84 @@ async fn a_stream_of_events_shows_its_gaps() {
     assert_eq!(gap["event"], "Gap");
     assert_eq!(gap["cause"], "Reconnected");
 }
+
+/// Forms that zkCli takes beside those of its help.
+#[tokio::test]
+async fn old_and_combined_flags_work() {
+    let server = TestServer::start().await.unwrap();
+    let run = async |args: &[&str]| zk(&server, args).await;
+    for path in ["/a", "/a/b"] {
+        run(&["create", path, "x"]).await.text();
+    }
+    assert!(run(&["get", "-b", "-x", "/a"]).await.text().contains("78"));
+    let acl = ["--json", "setAcl", "-s", "-R", "/a", "world:anyone:cdrwa"];
+    let stats = run(&acl).await.json();
+    let changed = |stat: &serde_json::Value| stat["stat"]["aversion"] == 1;
+    assert!(stats.len() == 2 && stats.iter().all(changed), "{stats:?}");
+    let help = run(&["ls", "-?"]).await;
+    assert!(help.text().contains("Usage: zk ls"), "{}", help.out);
+    for (args, changes) in [
+        (&["ls", "-R", "-w", "/a"][..], 2),
+        (&["ls", "/a", "watch"], 1),
+        (&["get", "/a", "watch"], 1),
+        (&["stat", "/a", "watch"], 1),
+    ] {
+        let mut child = command(&server, args).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        while server.watches().await.unwrap() < changes {
+            tokio::task::yield_now().await;
+        }
+        run(&["create", "/a/b/c"]).await.text();
+        run(&["deleteall", "/a/b"]).await.text();
+        run(&["create", "/a/b"]).await.text();
+        run(&["set", "/a", "y"]).await.text();
+        let mut events = 0;
+        while let Some(line) = out.next_line().await.unwrap() {
+            events += usize::from(line.starts_with("WatchedEvent"));
+        }
+        assert_eq!(events, changes, "{args:?}");
+        assert_eq!(finish(child).await.code, Some(0), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_line_that_is_wrong_is_told_in_json_too() {
+    let server = TestServer::start().await.unwrap();
+    for args in [&["--json", "get"][..], &["--json", "--nonsense", "ls"]] {
+        let run = zk(&server, args).await;
+        assert_eq!(run.code, Some(2), "{args:?}");
+        let error: serde_json::Value = serde_json::from_str(&run.err).unwrap();
+        assert_eq!(error["error"]["exit_code"], 2, "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn settings_of_zkclis_client_are_read() {
+    let server = TestServer::start().await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for (text, code, said) in [
+        ("zookeeper.request.timeout=5000\n", 0, ""),
+        (
+            "zookeeper.kinit=x\n",
+            0,
+            ":1: zookeeper.kinit means nothing",
+        ),
+        (
+            "\nzookeeper.client.secure=true\n",
+            2,
+            ":2: zookeeper.client.secure=true",
+        ),
+    ] {
+        std::fs::write(path, text).unwrap();
+        for verb in [
+            &["ls", "/"][..],
+            &["bench", "idle", "--warm-up", "0", "--duration", "10ms"],
+        ] {
+            let options = ["-waitforconnection", "-client-configuration", path];
+            let run = zk(&server, &[&options, verb].concat()).await;
+            assert_eq!(run.code, Some(code), "{text}: {}", run.err);
+            assert!(run.err.contains(said), "{}", run.err);
+        }
+    }
+}
