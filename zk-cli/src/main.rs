@@ -26,7 +26,7 @@ use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
 use crate::args::{Cli, Command, HoldArgs, Options, Verb};
-use crate::bench::BenchArgs;
+use crate::bench::{BenchArgs, Target};
 use crate::error::{CliError, Result, usage};
 use crate::hold::Recipe;
 use crate::output::{EventAnswer, Printer};
@@ -147,7 +147,13 @@ fn bench(options: &Options, args: &BenchArgs) -> Result {
     let root = format!("{}{}", servers.chroot().trim_end_matches('/'), args.path);
     // Drawn to the standard error, and only if that is a terminal.
     let bar = ProgressBar::new(0);
-    let report = bench::run(args, addresses, &root, options.timeout, &bar);
+    let target = Target {
+        servers: addresses,
+        session_timeout: options.timeout,
+        read_only: options.read_only,
+        auth: options.auth.clone(),
+    };
+    let report = bench::run(args, target, &root, &bar);
     bar.finish_and_clear();
     Ok(Printer::new(options.json).print(&report?)?)
 }

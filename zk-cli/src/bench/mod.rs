@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod wire;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -85,6 +86,17 @@ pub(crate) enum Workload {
     Idle,
     /// Create the znodes and leave them; takes as long as it takes
     Fill,
+}
+
+/// Whom to load, and as whom.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Sessions connect to them in turn.
+    pub(crate) servers: Vec<SocketAddr>,
+    pub(crate) session_timeout: Duration,
+    pub(crate) read_only: bool,
+    /// Identities that every session proves.
+    pub(crate) auth: Vec<(String, String)>,
 }
 
 /// As many keys as the pattern of their paths has digits for.

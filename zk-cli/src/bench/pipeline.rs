@@ -213,6 +213,7 @@ pub(crate) async fn fill(
         let now = Instant::now();
         while let Some((op, sent)) = window.receive(connection, args.value_bytes)? {
             session.record(Phase::Measure, op, now - sent);
+            session.progress(1);
         }
     }
     Ok(())
@@ -244,6 +245,7 @@ pub(crate) async fn clear(
             let gone = matches!(header.err, ErrorCode::OK | ErrorCode::NO_NODE);
             ensure!(gone, "delete: the server says {}", header.err);
             on_the_way -= 1;
+            session.progress(1);
         }
     }
     Ok(())

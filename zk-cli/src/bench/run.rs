@@ -9,7 +9,6 @@
 )]
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -30,7 +29,7 @@ use super::fanout::Round;
 use super::process::Usage;
 use super::report::{Report, Tally};
 use super::wire::Connection;
-use super::{BenchArgs, Workload, fanout, idle, lock, pipeline};
+use super::{BenchArgs, Target, Workload, fanout, idle, lock, pipeline};
 
 /// Sessions that a thread opens at a time.
 const OPENING_MAX: usize = 64;
@@ -92,6 +91,8 @@ pub(crate) struct Session {
     phases: watch::Receiver<Phase>,
     tally: Rc<RefCell<Tally>>,
     done: Arc<AtomicU64>,
+    /// Moves with every znode that is made or deleted by whoever prepares and cleans up.
+    bar: ProgressBar,
 }
 
 impl Session {
@@ -101,6 +102,11 @@ impl Session {
 
     pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
         self.phases.clone()
+    }
+
+    /// Shows that so many more znodes are made or deleted.
+    pub(crate) fn progress(&self, znodes: u64) {
+        self.bar.inc(znodes);
     }
 
     /// Counts an operation that began in `phase`.
@@ -118,8 +124,8 @@ type Thread = JoinHandle<anyhow::Result<Tally>>;
 struct Plan {
     args: BenchArgs,
     keys: Keys,
-    servers: Vec<SocketAddr>,
-    session_timeout: Duration,
+    target: Target,
+    bar: ProgressBar,
     round: Round,
     phases: watch::Receiver<Phase>,
     done: Arc<AtomicU64>,
@@ -128,9 +134,8 @@ struct Plan {
 /// Runs a benchmark. `root` is the server's path for the znodes.
 pub(crate) fn run(
     args: &BenchArgs,
-    servers: Vec<SocketAddr>,
+    target: Target,
     root: &str,
-    session_timeout: Duration,
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
     let keys = Keys::new(root, args.keys);
@@ -138,30 +143,27 @@ pub(crate) fn run(
     let plan = Arc::new(Plan {
         args: args.clone(),
         keys,
-        servers,
-        session_timeout,
+        target,
+        bar: bar.clone(),
         round: Round::new(),
         phases: seen,
         done: Arc::default(),
     });
-    bar.set_message("preparing");
     block_on(prepare(&plan))?;
     let before = args.pid.map(Usage::of).transpose()?;
-    bar.set_message("connecting");
+    plan.count("connecting", args.sessions);
     let threads = start(&plan)?;
     let mut report = Report::new(args);
     if args.workload != Workload::Fill {
         phases.send_replace(Phase::WarmUp);
-        bar.set_message("warming up");
-        wait(bar, &plan, &threads, Some(args.warm_up));
+        wait(&plan, "warming up", &threads, Some(args.warm_up));
     }
     let own_start = Usage::own()?;
     let start = args.pid.map(Usage::of).transpose()?;
     let started = Instant::now();
     phases.send_replace(Phase::Measure);
-    bar.set_message("measuring");
     let limit = Some(args.duration).filter(|_| args.workload != Workload::Fill);
-    wait(bar, &plan, &threads, limit);
+    wait(&plan, "measuring", &threads, limit);
     let elapsed = started.elapsed();
     let end = args.pid.map(Usage::of).transpose()?;
     let own_end = Usage::own()?;
@@ -174,7 +176,6 @@ pub(crate) fn run(
         }
     }
     if !args.keep && args.workload != Workload::Fill {
-        bar.set_message("cleaning up");
         block_on(clean(&plan))?;
     }
     report.fill(&tally, elapsed, own_end.cpu.saturating_sub(own_start.cpu));
@@ -185,15 +186,29 @@ pub(crate) fn run(
     Ok(report)
 }
 
+impl Plan {
+    /// Begins to count up to `total`.
+    fn count(&self, what: &'static str, total: usize) {
+        self.show(what, "{msg} {wide_bar} {pos}/{len}", total as u64);
+    }
+
+    fn show(&self, what: &'static str, template: &str, total: u64) {
+        let style = ProgressStyle::with_template(template).expect("the template is constant");
+        self.bar.set_style(style);
+        self.bar.set_length(total);
+        self.bar.set_position(0);
+        self.bar.set_prefix("");
+        self.bar.set_message(what);
+    }
+}
+
 /// Waits until `limit`, or until a thread failed; without a limit, until all threads are done.
-fn wait(bar: &ProgressBar, plan: &Plan, threads: &[Thread], limit: Option<Duration>) {
-    let style = match limit {
-        Some(_) => "{msg} {wide_bar} {prefix}",
-        None => "{msg} {spinner} {prefix}",
-    };
-    bar.set_style(ProgressStyle::with_template(style).expect("the template is constant"));
+fn wait(plan: &Plan, what: &'static str, threads: &[Thread], limit: Option<Duration>) {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    bar.set_length(limit.map_or(0, millis));
+    match limit {
+        Some(limit) => plan.show(what, "{msg} {wide_bar} {prefix}", millis(limit)),
+        None => plan.count(what, plan.keys.count),
+    }
     let started = Instant::now();
     loop {
         let elapsed = started.elapsed();
@@ -205,8 +220,10 @@ fn wait(bar: &ProgressBar, plan: &Plan, threads: &[Thread], limit: Option<Durati
             return;
         }
         std::thread::sleep(limit.map_or(TICK, |limit| TICK.min(limit - elapsed)));
-        bar.set_position(millis(elapsed));
-        bar.set_prefix(format!("{} operations", plan.done.load(Ordering::Relaxed)));
+        let done = plan.done.load(Ordering::Relaxed);
+        plan.bar
+            .set_position(limit.map_or(done, |_| millis(elapsed)));
+        plan.bar.set_prefix(format!("{done} operations"));
     }
 }
 
@@ -250,7 +267,11 @@ async fn run_thread(
     tally: Rc<RefCell<Tally>>,
 ) -> anyhow::Result<()> {
     let share = (thread..plan.args.sessions).step_by(threads);
-    let opening = share.map(|index| async move { Ok((index, plan.open(index).await?)) });
+    let opening = share.map(|index| async move {
+        let connection = plan.open(index).await?;
+        plan.bar.inc(1);
+        Ok((index, connection))
+    });
     let opened: Vec<anyhow::Result<(usize, Connection)>> = futures::stream::iter(opening)
         .buffer_unordered(OPENING_MAX)
         .collect()
@@ -263,6 +284,7 @@ async fn run_thread(
             phases: plan.phases.clone(),
             tally: Rc::clone(&tally),
             done: Arc::clone(&plan.done),
+            bar: ProgressBar::hidden(),
         };
         tasks.spawn_local(run_session(Arc::clone(plan), index, connection, session));
     }
@@ -312,9 +334,7 @@ async fn run_session(
 
 impl Plan {
     async fn open(&self, index: usize) -> anyhow::Result<Connection> {
-        let server = self.servers.get(index % self.servers.len());
-        let server = *server.context("there is no server")?;
-        let mut connection = Connection::open(server, self.session_timeout).await?;
+        let mut connection = Connection::open(&self.target, index).await?;
         if self.args.workload == Workload::Fanout && index > 0 {
             fanout::watch(&mut connection, &self.keys.path(0)).await?;
         }
@@ -322,21 +342,15 @@ impl Plan {
     }
 
     /// A session that prepares or cleans up.
-    async fn own_session(
-        &self,
-        tally: Rc<RefCell<Tally>>,
-    ) -> anyhow::Result<(Connection, Session)> {
-        let server = *self.servers.first().context("there is no server")?;
+    async fn own_session(&self) -> anyhow::Result<(Connection, Session)> {
         let session = Session {
             keys: self.keys.clone(),
             phases: self.phases.clone(),
-            tally,
+            tally: Rc::default(),
             done: Arc::default(),
+            bar: self.bar.clone(),
         };
-        Ok((
-            Connection::open(server, self.session_timeout).await?,
-            session,
-        ))
+        Ok((Connection::open(&self.target, 0).await?, session))
     }
 }
 
@@ -345,7 +359,7 @@ async fn prepare(plan: &Plan) -> anyhow::Result<()> {
     if plan.args.workload == Workload::Idle {
         return Ok(());
     }
-    let (mut connection, session) = plan.own_session(Rc::default()).await?;
+    let (mut connection, session) = plan.own_session().await?;
     let root = plan.keys.root.as_str();
     let ancestors = root.match_indices('/').skip(1).map(|(at, _)| &root[..at]);
     let parents = ancestors.chain([root]).filter(|path| !path.is_empty());
@@ -362,6 +376,7 @@ async fn prepare(plan: &Plan) -> anyhow::Result<()> {
         _ => plan.keys.count,
     };
     if needed > 0 && !is_filled(&mut connection, plan, needed).await? {
+        plan.count("preparing", needed);
         pipeline::fill(&mut connection, &plan.args, &session, 0..needed)
             .await
             .with_context(|| {
@@ -389,7 +404,8 @@ async fn clean(plan: &Plan) -> anyhow::Result<()> {
     if plan.args.workload == Workload::Idle {
         return Ok(());
     }
-    let (mut connection, session) = plan.own_session(Rc::default()).await?;
+    let (mut connection, session) = plan.own_session().await?;
+    plan.count("cleaning up", plan.keys.count);
     pipeline::clear(&mut connection, &plan.args, &session).await?;
     let parents: Vec<String> = plan.keys.parents().collect();
     for path in parents

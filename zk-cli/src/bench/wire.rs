@@ -8,7 +8,6 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -16,9 +15,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use zk_proto::{
-    ConnectRequest, ConnectResponse, ErrorCode, EventType, Reader, Record, ReplyHeader, Request,
-    RequestHeader, Response, SessionId, WatcherEvent, Xid, Zxid, split_frame, write_frame,
+    Auth, ConnectRequest, ConnectResponse, ErrorCode, EventType, Reader, Record, ReplyHeader,
+    Request, RequestHeader, Response, SessionId, WatcherEvent, Xid, Zxid, split_frame, write_frame,
 };
+
+use super::Target;
 
 /// Longest reply accepted: the names of a million znodes fit.
 const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -36,8 +37,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Opens a session.
-    pub(crate) async fn open(server: SocketAddr, timeout: Duration) -> anyhow::Result<Self> {
+    /// Opens a session, the `index`-th, and proves its identities.
+    pub(crate) async fn open(target: &Target, index: usize) -> anyhow::Result<Self> {
+        let server = target.servers.get(index % target.servers.len().max(1));
+        let server = *server.context("there is no server")?;
+        let timeout = target.session_timeout;
         let stream = TcpStream::connect(server)
             .await
             .with_context(|| format!("cannot connect to {server}"))?;
@@ -56,7 +60,7 @@ impl Connection {
             timeout_ms: i32::try_from(timeout.as_millis()).context("the session timeout")?,
             session_id: SessionId(0),
             password: Bytes::from_static(&[0; zk_proto::PASSWORD_BYTES]),
-            read_only: Some(false),
+            read_only: Some(target.read_only),
         };
         write_frame(&mut connection.output, |out| request.encode(out));
         let frame = connection
@@ -67,7 +71,20 @@ impl Connection {
         ensure!(response.timeout_ms > 0, "{server} did not open a session");
         let granted = u64::try_from(response.timeout_ms).context("the granted timeout")?;
         connection.timeout = Duration::from_millis(granted);
+        for (scheme, auth) in &target.auth {
+            connection.prove(scheme, auth).await?;
+        }
         Ok(connection)
+    }
+
+    async fn prove(&mut self, scheme: &str, auth: &str) -> anyhow::Result<()> {
+        let request = Request::Auth(Auth {
+            kind: 0,
+            scheme: scheme.to_owned(),
+            auth: Bytes::copy_from_slice(auth.as_bytes()),
+        });
+        let what = format!("the identity of {scheme}");
+        granted(self.call(&request).await?, &what).map(drop)
     }
 
     /// The session timeout that was granted.
@@ -91,6 +108,7 @@ impl Connection {
     pub(crate) fn push(&mut self, request: &Request) -> Xid {
         let xid = match request {
             Request::Ping => Xid::PING,
+            Request::Auth(_) => Xid::AUTH,
             _ => self.next_xid(),
         };
         let op = request.op();

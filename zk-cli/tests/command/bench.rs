@@ -99,3 +99,21 @@ async fn znodes_that_were_filled_are_used() {
     assert_eq!(zk(&server, &read).await.code, Some(0));
     assert_eq!(zk(&server, &["ls", "/"]).await.text(), "[zookeeper]\n");
 }
+
+#[tokio::test]
+async fn sessions_prove_the_identities_that_are_given() {
+    let server = TestServer::start().await.unwrap();
+    let auth = ["--auth", "digest:bob:secret"];
+    let create = ["create", "/own", "", "auth::cdrwa"];
+    zk(&server, &[&auth[..], &create].concat()).await.text();
+    let short = ["--keys", "5", "--warm-up", "0", "--duration", "100ms"];
+    let bench = [&["bench", "write", "--path", "/own"], &short[..]].concat();
+    let run = zk(&server, &bench).await;
+    assert_eq!(run.code, Some(1));
+    assert!(run.err.contains("/own"), "{}", run.err);
+    let run = zk(&server, &[&auth[..], &bench].concat()).await;
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let run = zk(&server, &[&["--auth", "nonsense:x"], &bench[..]].concat()).await;
+    assert_eq!(run.code, Some(1));
+    assert!(run.err.contains("the identity of nonsense"), "{}", run.err);
+}
