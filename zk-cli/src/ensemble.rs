@@ -16,11 +16,10 @@ use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use zk_client::ConnectString;
 use zk_proto::Zxid;
 
 use crate::args::Options;
-use crate::error::{CliError, Result, usage};
+use crate::error::{CliError, Result};
 use crate::output::{Answer, Printer};
 
 /// A four-letter word's answer is far shorter.
@@ -28,10 +27,7 @@ const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// Asks every server of `--server` and prints a row for each.
 pub(crate) async fn show(options: &Options) -> Result {
-    let servers: ConnectString = match options.server.parse() {
-        Ok(servers) => servers,
-        Err(error) => return usage(format!("--server: {error}")),
-    };
+    let servers = options.servers()?;
     let asked = servers.hosts().iter().map(|host| {
         let server = host.to_string();
         ask(server, (host.host.clone(), host.port), options.timeout)
