@@ -154,6 +154,14 @@ pub enum RecoverError {
         /// The log that holds it.
         path: PathBuf,
     },
+    /// Two transactions have the same zxid.
+    #[error("{zxid} is in the logs twice, as two transactions; the second is in {}", path.display())]
+    Taken {
+        /// The zxid.
+        zxid: Zxid,
+        /// The log that holds the second.
+        path: PathBuf,
+    },
     /// The log ends before what was acknowledged.
     #[error(
         "transactions up to {flushed} were acknowledged, but the logs end at {last}; {} says so: restore the missing log, or remove that file to accept the loss",

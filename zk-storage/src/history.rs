@@ -7,7 +7,7 @@ use bytes::Bytes;
 use zk_proto::Zxid;
 
 use crate::log::mark;
-use crate::log::walk::{Contiguity, LogWalk, Step};
+use crate::log::walk::{Contiguity, LogWalk, Place, Step};
 use crate::names::DataFile;
 use crate::snapshot::looks_finished;
 use crate::storage::Directories;
@@ -162,11 +162,16 @@ impl TxnsAfter {
                     None => break,
                 },
             };
-            if !self.contiguity.accept(step.zxid) {
-                return Err(HistoryError::Hole {
-                    after: self.contiguity.last(),
-                    next: step.zxid,
-                });
+            match self.contiguity.accept(step.zxid, &step.entry) {
+                Place::Next => {}
+                Place::Known => continue,
+                Place::Taken => return Err(self.walk.taken(&step).into()),
+                Place::BehindGap => {
+                    return Err(HistoryError::Hole {
+                        after: self.contiguity.last(),
+                        next: step.zxid,
+                    });
+                }
             }
             bytes += step.entry.body.len();
             batch.push((step.zxid, step.entry.body));

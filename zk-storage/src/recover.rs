@@ -1,7 +1,8 @@
 //! Reading the state back.
 //!
 //! The newest snapshot that is whole is read, then the logs from the one that holds the transaction
-//! after it. All transactions have to be there: each is the next, or the first of a newer epoch.
+//! after it. All transactions have to be there: each is the next, or the first of a newer epoch, or one
+//! that was read before and is repeated, as Apache's learners do.
 //!
 //! What is unreadable is judged by where it stands:
 //!
@@ -33,7 +34,7 @@ use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
 use crate::error::Context;
 use crate::log::mark::{Mark, MarkFile};
 use crate::log::scan::{Entry, Found, LogScanner, Unreadable};
-use crate::log::walk::Contiguity;
+use crate::log::walk::{Contiguity, Place};
 use crate::log::{BATCH_BYTES_MAX, decode_record, follows};
 use crate::names::DataFile;
 use crate::settle::{End, settle};
@@ -169,7 +170,6 @@ pub(crate) fn recover(
 
     let mut replay = Replay {
         into,
-        base,
         history: Contiguity::new(base, reached.iter().map(|file| file.zxid).collect()),
         txns: 0,
         last_entry: 0,
@@ -185,7 +185,7 @@ pub(crate) fn recover(
     let (last, txns) = (replay.history.last(), replay.txns);
     if let Some(log) = &unfinished
         && log.first > last
-        && !replay.history.accept(log.first)
+        && !replay.history.is_next(log.first)
     {
         return Err(RecoverError::Gap {
             after: last,
@@ -486,6 +486,13 @@ pub(crate) fn older_end(
     Err(damaged(log, unreadable.offset, what))
 }
 
+pub(crate) fn taken(log: &DataFile, zxid: Zxid) -> RecoverError {
+    RecoverError::Taken {
+        zxid,
+        path: log.path.clone(),
+    }
+}
+
 pub(crate) fn damaged(log: &DataFile, offset: u64, what: String) -> RecoverError {
     RecoverError::Damaged {
         path: log.path.clone(),
@@ -524,9 +531,7 @@ impl Rest {
 
 struct Replay<'a, R> {
     into: &'a mut R,
-    /// The snapshot's transaction: those up to it are in it.
-    base: Zxid,
-    /// Up to the newest transaction applied.
+    /// From the snapshot up to the newest transaction applied.
     history: Contiguity,
     txns: u64,
     /// Where the newest entry starts in its log.
@@ -534,23 +539,28 @@ struct Replay<'a, R> {
 }
 
 impl<R: Restore> Replay<'_, R> {
-    /// Applies an entry if it is newer than the snapshot. Returns its zxid.
+    /// Applies an entry that is neither in the snapshot nor read before. Returns its zxid.
     fn entry(&mut self, log: &DataFile, entry: &Entry) -> Result<Zxid, RecoverError> {
         self.last_entry = entry.offset;
-        if let Some(zxid) = entry.zxid().filter(|&zxid| zxid <= self.base) {
-            return Ok(zxid);
+        let Some(zxid) = entry.zxid() else {
+            let what = "the entry is too short for a transaction".to_owned();
+            return Err(damaged(log, entry.offset, what));
+        };
+        match self.history.accept(zxid, entry) {
+            Place::Next => {}
+            Place::Known => return Ok(zxid),
+            Place::Taken => return Err(taken(log, zxid)),
+            Place::BehindGap
+                if self.into.judges_holes() && self.history.accept_hole(zxid, entry) => {}
+            Place::BehindGap => {
+                return Err(RecoverError::Gap {
+                    after: self.history.last(),
+                    next: zxid,
+                    path: log.path.clone(),
+                });
+            }
         }
         let record = self.decode(log, entry.offset, &entry.body)?;
-        let zxid = record.header.zxid;
-        let goes_on = self.history.accept(zxid)
-            || (self.into.judges_holes() && self.history.accept_hole(zxid));
-        if !goes_on {
-            return Err(RecoverError::Gap {
-                after: self.history.last(),
-                next: zxid,
-                path: log.path.clone(),
-            });
-        }
         self.into
             .txn(&record)
             .map_err(|source| RecoverError::Refused {

@@ -3,7 +3,7 @@
 use zk_proto::Zxid;
 
 use crate::intent::{self, Change, Intent, LastLog};
-use crate::log::walk::{Contiguity, LogWalk};
+use crate::log::walk::{Contiguity, LogWalk, Place};
 use crate::names::DataFile;
 use crate::snapshot::looks_finished;
 use crate::storage::Directories;
@@ -95,19 +95,23 @@ fn last_log(
         if step.zxid > target {
             break Some(step);
         }
-        if step.zxid > base && !history.accept(step.zxid) {
-            return Err(TruncateError::NotInHistory {
-                target,
-                before: history.last(),
-                after: Some(step.zxid),
-            });
+        match history.accept(step.zxid, &step.entry) {
+            Place::Next | Place::Known => {}
+            Place::Taken => return Err(walk.taken(&step).into()),
+            Place::BehindGap => {
+                return Err(TruncateError::NotInHistory {
+                    target,
+                    before: history.last(),
+                    after: Some(step.zxid),
+                });
+            }
         }
         last = Some((step.log, step.entry.end(), step.zxid));
     };
     let next = after.as_ref().map(|step| step.zxid);
     // The first zxid of an epoch numbers no transaction, but the epoch's first one says that the
     // history went through it.
-    let is_epochs_start = next == Some(target.next()) && history.accept(target.next());
+    let is_epochs_start = next == Some(target.next()) && history.is_next(target.next());
     if history.last() != target && !is_epochs_start {
         return Err(TruncateError::NotInHistory {
             target,

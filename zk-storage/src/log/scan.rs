@@ -38,6 +38,8 @@ use crate::stream::{ByteStream, SUM_OF_NOTHING, extend_sum};
 use crate::{FileSystem, IoError, IoOp, SECTOR_BYTES};
 
 const PREFIX_BYTES: usize = 12;
+/// The half of the frame's first field that is not zero.
+const PREFIX_SUM_AT: std::ops::Range<usize> = 4..8;
 /// A transaction's header, with which every body starts.
 const TXN_HEADER_BYTES: usize = 32;
 const ENTRY_END: u8 = b'B';
@@ -68,9 +70,22 @@ pub(crate) struct Entry {
     /// Length with the frame.
     pub(crate) bytes: u64,
     pub(crate) body: Bytes,
+    /// The checksum, which was compared.
+    pub(crate) sum: u32,
 }
 
 impl Entry {
+    /// Makes an entry of its bytes.
+    fn new(offset: u64, bytes: &Bytes) -> Self {
+        let frame_sum = bytes.get(PREFIX_SUM_AT).and_then(|sum| sum.try_into().ok());
+        Self {
+            offset,
+            bytes: bytes.len() as u64,
+            body: bytes.slice(PREFIX_BYTES..bytes.len() - 1),
+            sum: frame_sum.map_or(0, u32::from_be_bytes),
+        }
+    }
+
     pub(crate) fn end(&self) -> u64 {
         self.offset + self.bytes
     }
@@ -189,14 +204,10 @@ impl LogScanner {
         let what = loop {
             match decode_entry(self.stream.window()) {
                 LogEntry::Whole { consumed, .. } => {
-                    let body = self.stream.window().slice(PREFIX_BYTES..consumed - 1);
-                    let offset = self.stream.offset();
+                    let bytes = self.stream.window().slice(..consumed);
+                    let entry = Entry::new(self.stream.offset(), &bytes);
                     self.stream.advance(consumed);
-                    return Ok(Found::Entry(Entry {
-                        offset,
-                        bytes: consumed as u64,
-                        body,
-                    }));
+                    return Ok(Found::Entry(entry));
                 }
                 LogEntry::Incomplete { needed } => {
                     if needed as u64 > self.stream.left() || !self.stream.fill(needed)? {
@@ -224,11 +235,7 @@ impl LogScanner {
                     bytes: bytes.slice(consumed..),
                     offset: offset + consumed as u64,
                 };
-                return Found::Entry(Entry {
-                    offset,
-                    bytes: consumed as u64,
-                    body: bytes.slice(PREFIX_BYTES..consumed - 1),
-                });
+                return Found::Entry(Entry::new(offset, &bytes.slice(..consumed)));
             }
             LogEntry::Incomplete { .. } => "the entry's end is missing",
             LogEntry::Empty => "zeros stand before bytes that are not zero",

@@ -5,7 +5,7 @@ use zk_proto::Zxid;
 use super::follows;
 use super::scan::{Entry, Found, LogScanner};
 use crate::names::DataFile;
-use crate::recover::{damaged, older_end};
+use crate::recover::{damaged, older_end, taken};
 use crate::{FileSystem, RecoverError};
 
 /// The entries of logs that follow one another. An older log may end torn, as Apache's server leaves
@@ -83,54 +83,131 @@ impl LogWalk {
         Ok(None)
     }
 
+    /// That a transaction which was read is another one than the history has.
+    pub(crate) fn taken(&self, step: &Step) -> RecoverError {
+        let log = self
+            .logs
+            .get(step.log)
+            .expect("a step is of one of the logs");
+        taken(log, step.zxid)
+    }
+
     fn go_on(&mut self) {
         self.index += 1;
         self.scanner = None;
     }
 }
 
-/// Knows whether transactions are missing between two.
+/// Where a transaction that was read stands in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is the next.
+    Next,
+    /// The history has it already.
+    Known,
+    /// The history has another one in its place.
+    Taken,
+    /// Something is missing before it.
+    BehindGap,
+}
+
+/// Puts transactions that are read into one history, and knows whether some are missing.
+///
+/// A log may go back to a transaction that it holds already and repeat what follows it, as on a
+/// learner of Apache's server that was synchronized anew: that server asks for what follows the last
+/// one it applied, which may be before the last one it logged.
 #[derive(Debug)]
 pub(crate) struct Contiguity {
-    last: Zxid,
+    /// What the history begins after.
+    base: Zxid,
+    /// What came since then.
+    runs: Vec<Run>,
     /// Transactions that the history is known to have reached, by the names of snapshots. Where no
     /// log holds one, those before it may be missing too, as on a learner of Apache's server that was
     /// sent a snapshot: zxids alone do not tell when a newer epoch follows.
     reached: Vec<Zxid>,
 }
 
+/// Transactions whose numbers follow one another.
+#[derive(Debug)]
+struct Run {
+    first: Zxid,
+    last: Zxid,
+    sums: Vec<u32>,
+}
+
 impl Contiguity {
-    /// Begins after `last`.
-    pub(crate) fn new(last: Zxid, reached: Vec<Zxid>) -> Self {
-        Self { last, reached }
+    /// Begins after `base`.
+    pub(crate) fn new(base: Zxid, reached: Vec<Zxid>) -> Self {
+        Self {
+            base,
+            runs: Vec::new(),
+            reached,
+        }
     }
 
     /// The newest transaction.
     pub(crate) fn last(&self) -> Zxid {
-        self.last
+        self.runs.last().map_or(self.base, |run| run.last)
     }
 
-    /// Goes on with `next`, unless something is missing before it.
-    pub(crate) fn accept(&mut self, next: Zxid) -> bool {
-        let accepts = follows(self.last, next) && !self.misses_reached(next);
+    /// Whether a transaction can come next without a gap before it.
+    pub(crate) fn is_next(&self, zxid: Zxid) -> bool {
+        follows(self.last(), zxid) && !self.misses_reached(zxid)
+    }
+
+    /// Goes on with a transaction if it is the next.
+    pub(crate) fn accept(&mut self, zxid: Zxid, entry: &Entry) -> Place {
+        if zxid <= self.base {
+            return Place::Known;
+        }
+        if zxid <= self.last() {
+            return match self.sum(zxid) {
+                Some(sum) if sum == entry.sum => Place::Known,
+                Some(_) => Place::Taken,
+                None => Place::BehindGap,
+            };
+        }
+        if !self.is_next(zxid) {
+            return Place::BehindGap;
+        }
+        self.push(zxid, entry);
+        Place::Next
+    }
+
+    /// Goes on with a transaction though numbers are missing before it, unless it is known that those
+    /// were transactions.
+    pub(crate) fn accept_hole(&mut self, zxid: Zxid, entry: &Entry) -> bool {
+        let accepts = zxid > self.last() && !self.misses_reached(zxid);
         if accepts {
-            self.last = next;
+            self.push(zxid, entry);
         }
         accepts
     }
 
-    /// Goes on with `next` though numbers are missing before it, unless it is known that those were
-    /// transactions.
-    pub(crate) fn accept_hole(&mut self, next: Zxid) -> bool {
-        let accepts = next > self.last && !self.misses_reached(next);
-        if accepts {
-            self.last = next;
-        }
-        accepts
-    }
-
-    fn misses_reached(&self, next: Zxid) -> bool {
-        let is_between = |&zxid: &Zxid| self.last < zxid && zxid < next;
+    fn misses_reached(&self, zxid: Zxid) -> bool {
+        let is_between = |&reached: &Zxid| self.last() < reached && reached < zxid;
         self.reached.iter().any(is_between)
+    }
+
+    fn push(&mut self, zxid: Zxid, entry: &Entry) {
+        match self.runs.last_mut() {
+            Some(run) if zxid == run.last.next() => {
+                run.last = zxid;
+                run.sums.push(entry.sum);
+            }
+            _ => self.runs.push(Run {
+                first: zxid,
+                last: zxid,
+                sums: vec![entry.sum],
+            }),
+        }
+    }
+
+    fn sum(&self, zxid: Zxid) -> Option<u32> {
+        let mut runs = self.runs.iter();
+        let run = runs.find(|run| run.first <= zxid && zxid <= run.last)?;
+        let index = usize::try_from(zxid.0 - run.first.0).ok()?;
+        run.sums.get(index).copied()
     }
 }

@@ -388,7 +388,6 @@ fn a_hole_in_the_order_is_refused() {
             vec![((1 << 32) + 2, 1)],
             "log.100000002",
         ),
-        (vec![(1, 1), (2, 1), (3, 1)], vec![(3, 1)], "log.3"),
     ] {
         let disk = disk_with(&[("log.1", log(&first, 0)), (name, log(&second, 0))]);
         let error = starts(&disk).unwrap_err();

@@ -15,6 +15,7 @@ mod failure;
 mod history;
 mod install;
 mod purge;
+mod repeated;
 mod restart;
 mod round_trip;
 mod truncate;
