@@ -4,11 +4,17 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 const START_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// How long a four-letter word may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// The file in a data directory that takes what its servers print.
+const OUTPUT: &str = "server.out";
 const POLL_EVERY: Duration = Duration::from_millis(10);
 
 /// Whose server runs.
@@ -29,6 +35,8 @@ pub struct ServerSettings {
     pub lines: Vec<String>,
     /// Settings that Apache takes as `-D` only; ours reads them from `SERVER_JVMFLAGS`.
     pub properties: Vec<(String, String)>,
+    /// Options of Apache's virtual machine.
+    pub java_options: Vec<String>,
 }
 
 impl ServerSettings {
@@ -46,6 +54,7 @@ impl ServerSettings {
                 line("extendedTypesEnabled=true"),
             ],
             properties: vec![(line("zookeeper.preAllocSize"), line("64"))],
+            java_options: vec![line("-Xmx1g")],
         }
     }
 
@@ -62,6 +71,21 @@ impl ServerSettings {
         let prefix = format!("{key}=");
         self.lines.retain(|line| !line.starts_with(&prefix));
         self.line(&format!("{prefix}{value}"))
+    }
+
+    /// Adds a setting that Apache takes as `-D` only.
+    #[must_use]
+    pub fn property(mut self, key: &str, value: &str) -> Self {
+        self.properties.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What servers of this directory printed, on standard output and standard error.
+    #[must_use]
+    pub fn output(&self) -> String {
+        // A server prints bytes of its own choice.
+        let output = fs::read(self.data_dir.join(OUTPUT)).unwrap_or_default();
+        String::from_utf8_lossy(&output).into_owned()
     }
 }
 
@@ -88,11 +112,22 @@ impl ServerProcess {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_at(flavour: Flavour, settings: &ServerSettings, address: SocketAddr) -> Self {
+        let mut server = Self::spawn(flavour, settings, address);
+        server.wait_until_serving(settings);
+        server
+    }
+
+    /// Starts a server and does not wait: alone it may never serve.
+    ///
+    /// # Panics
+    /// When its program is missing.
+    #[must_use]
+    pub fn spawn(flavour: Flavour, settings: &ServerSettings, address: SocketAddr) -> Self {
         let config = write_config(settings, address);
         let log = fs::File::options()
             .create(true)
             .append(true)
-            .open(settings.data_dir.join("server.out"))
+            .open(settings.data_dir.join(OUTPUT))
             .expect("the data directory is writable");
         let mut command = match flavour {
             Flavour::Ours => ours(settings, &config),
@@ -105,9 +140,7 @@ impl ServerProcess {
             .stderr(errors)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        let mut server = Self { child, address };
-        server.wait_until_serving(settings);
-        server
+        Self { child, address }
     }
 
     /// Starts this project's server where it must refuse to serve: its exit code and its last words.
@@ -153,16 +186,57 @@ impl ServerProcess {
     /// # Errors
     /// When the server does not take the connection or breaks it.
     pub fn ask(&self, word: &str) -> io::Result<String> {
-        self.ask_within(word, Duration::from_secs(20))
+        self.ask_within(word, ANSWER_WITHIN)
     }
 
-    fn ask_within(&self, word: &str, patience: Duration) -> io::Result<String> {
-        let mut socket = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
+    /// Sends a four-letter word and reads the answer; gives up when a read takes longer than
+    /// `patience`.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask); also when the server is silent.
+    pub fn ask_within(&self, word: &str, patience: Duration) -> io::Result<String> {
+        let mut socket = TcpStream::connect_timeout(&self.address, patience)?;
         socket.set_read_timeout(Some(patience))?;
         socket.write_all(word.as_bytes())?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer)?;
         Ok(answer)
+    }
+
+    /// How the process ended, if it did.
+    ///
+    /// # Panics
+    /// When the process cannot be waited for.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child is ours")
+    }
+
+    /// Takes the processor away, as SIGSTOP does: sockets stay open, and nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Ends a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Lets no file grow beyond `bytes`, as if the disk were full; `None` ends that. Writes beyond
+    /// fail, because servers are started with SIGXFSZ ignored.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let pid = Some(self.process_id());
+        let limit = prlimit(
+            pid,
+            Resource::Fsize,
+            Rlimit {
+                current: bytes,
+                maximum: None,
+            },
+        );
+        limit.expect("the child is ours");
     }
 
     /// Ends the process at once, as `kill -9` does.
@@ -178,15 +252,12 @@ impl ServerProcess {
     ///
     /// # Panics
     /// When it does not stop within half a minute.
+    #[must_use]
     pub fn stop(mut self) -> Option<i32> {
-        let pid = i32::try_from(self.child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        let pid = pid.expect("a child has a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is ours");
+        self.signal(Signal::TERM);
         let started = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("the child is ours") {
+            if let Some(status) = self.ended() {
                 return status.code();
             }
             assert!(
@@ -206,16 +277,24 @@ impl ServerProcess {
             .ask_within("srvr", patience)
             .is_ok_and(|answer| answer.contains("Mode: "))
         {
-            let ended = self.child.try_wait().expect("the child is ours");
+            let ended = self.ended();
             if ended.is_some() || started.elapsed() > START_WITHIN {
-                let output = fs::read_to_string(settings.data_dir.join("server.out"));
                 panic!(
                     "server does not serve, exit {ended:?}: {}",
-                    output.unwrap_or_default()
+                    settings.output()
                 );
             }
             std::thread::sleep(POLL_EVERY);
         }
+    }
+
+    fn process_id(&self) -> Pid {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        pid.expect("a child has a pid")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.process_id(), signal).expect("the child is ours");
     }
 }
 
@@ -226,7 +305,7 @@ impl Drop for ServerProcess {
     }
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
     probe.local_addr().expect("a bound socket has an address")
 }
@@ -255,19 +334,33 @@ fn flags(settings: &ServerSettings) -> Vec<String> {
         .collect()
 }
 
+/// A shell that ignores SIGXFSZ becomes the server, so that [`ServerProcess::limit_files`] makes
+/// writes fail instead of ending the process.
+const IGNORING_FILE_LIMITS: &str = r#"trap "" XFSZ && exec "$0" "$@""#;
+
 fn ours(settings: &ServerSettings, config: &Path) -> Command {
-    let mut command = Command::new(program("zk-server"));
+    let mut command = Command::new("sh");
     command
+        .args(["-c", IGNORING_FILE_LIMITS])
+        .arg(program("zk-server"))
         .arg("start-foreground")
         .arg(config)
         .env("SERVER_JVMFLAGS", flags(settings).join(" "));
     command
 }
 
+/// The first binding of the logger that is found counts; this one prints.
+const CLASSPATH: &str = "/usr/share/java/slf4j-simple.jar:/usr/share/java/*";
+
 fn apache(settings: &ServerSettings, config: &Path) -> Command {
     let mut command = Command::new("java");
     command
-        .args(["-Xmx1g", "-cp", "/usr/share/java/*"])
+        .args(&settings.java_options)
+        .args([
+            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            "-cp",
+            CLASSPATH,
+        ])
         .args(flags(settings))
         .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
         .arg(config);
@@ -275,7 +368,7 @@ fn apache(settings: &ServerSettings, config: &Path) -> Command {
 }
 
 /// A program of this workspace, beside the running test.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test runs from a file");
     let folder = test.ancestors().find(|folder| folder.join(name).is_file());
     let Some(folder) = folder else {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use zk_proto::{
-    ConnectRequest, ConnectResponse, ErrorCode, OpCode, Reader, Record, ReplyHeader, Request,
-    RequestHeader, Response, SessionId, WatcherEvent, Xid, Zxid, write_frame,
+    ConnectRequest, ConnectResponse, ErrorCode, OpCode, PASSWORD_BYTES, Reader, Record,
+    ReplyHeader, Request, RequestHeader, Response, SessionId, WatcherEvent, Xid, Zxid, write_frame,
 };
 
 const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -20,6 +20,7 @@ pub struct RawClient {
     socket: TcpStream,
     input: BytesMut,
     session: ConnectResponse,
+    seen: Zxid,
     next_xid: i32,
     unanswered: VecDeque<(Xid, OpCode)>,
     events: Vec<(Zxid, WatcherEvent)>,
@@ -44,7 +45,7 @@ impl RawClient {
             address,
             timeout,
             SessionId(0),
-            &Bytes::from_static(&[0; 16]),
+            &Bytes::from_static(&[0; PASSWORD_BYTES]),
         )
     }
 
@@ -58,13 +59,43 @@ impl RawClient {
         session_id: SessionId,
         password: &Bytes,
     ) -> io::Result<Self> {
-        let mut socket = TcpStream::connect(address)?;
+        let seen = Zxid(0);
+        Self::handshake(address, timeout, (session_id, password), seen, READ_TIMEOUT)
+    }
+
+    /// Opens a session, or resumes the one that `before` had, seeing nothing older than what that
+    /// saw. No wait for the server is longer than `patience`.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume); a server that is behind `before` closes the socket.
+    pub fn reconnect(
+        before: Option<&Self>,
+        address: SocketAddr,
+        timeout: Duration,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        let none = Bytes::from_static(&[0; PASSWORD_BYTES]);
+        let (session, seen) = before.map_or(((SessionId(0), &none), Zxid(0)), |before| {
+            let session = &before.session;
+            ((session.session_id, &session.password), before.seen)
+        });
+        Self::handshake(address, timeout, session, seen, patience)
+    }
+
+    fn handshake(
+        address: SocketAddr,
+        timeout: Duration,
+        (session_id, password): (SessionId, &Bytes),
+        seen: Zxid,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        let mut socket = TcpStream::connect_timeout(&address, patience)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(READ_TIMEOUT))?;
+        socket.set_read_timeout(Some(patience))?;
         let mut out = BytesMut::new();
         let request = ConnectRequest {
             protocol_version: 0,
-            last_zxid_seen: Zxid(0),
+            last_zxid_seen: seen,
             timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
             session_id,
             password: password.clone(),
@@ -79,6 +110,7 @@ impl RawClient {
             socket,
             input,
             session,
+            seen,
             next_xid: 1,
             unanswered: VecDeque::new(),
             events: Vec::new(),
@@ -141,6 +173,7 @@ impl RawClient {
                     header.xid
                 )));
             }
+            self.seen = self.seen.max(header.zxid);
             let response = match header.err {
                 ErrorCode::OK => Some(Response::decode(op, &mut reader).map_err(invalid)?),
                 _ => None,

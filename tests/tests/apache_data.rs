@@ -320,7 +320,7 @@ fn a_directory_goes_from_ours_to_apache_and_back() {
             mismatches.is_none_or(|line| line.ends_with("\t0")),
             "{flavour:?} {mismatches:?}"
         );
-        server.stop();
+        _ = server.stop();
     }
     for (flavour, seen) in seen_by {
         println!("read by {flavour:?}");

@@ -54,7 +54,7 @@ fn tour(python: &Path, flavour: Flavour) {
         printed.push_str(&line);
         printed.push('\n');
         if line == "restart" {
-            server.take().unwrap().stop();
+            _ = server.take().unwrap().stop();
             server = Some(ServerProcess::start_at(flavour, &settings, address));
             let mut stdin = kazoo.stdin.take().unwrap();
             stdin.write_all(b"go on\n").unwrap();
