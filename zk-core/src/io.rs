@@ -1,7 +1,8 @@
 //! What goes into the core and what comes out of it.
 
+use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -360,10 +361,11 @@ pub enum EpochPromise {
 }
 
 /// Why a server must not go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HaltReason {
     /// The leader sent a transaction that does not follow the one before.
+    #[error("it proposes {seen} after {after}, and nothing between them")]
     ProposalGap {
         /// The transaction before.
         after: Zxid,
@@ -371,6 +373,7 @@ pub enum HaltReason {
         seen: Zxid,
     },
     /// The leader committed a transaction that is not the oldest one proposed.
+    #[error("it commits {seen}, and the oldest proposal is {}", shown(*expected))]
     UnmatchedCommit {
         /// The oldest transaction that is proposed and not committed.
         expected: Option<Zxid>,
@@ -378,10 +381,15 @@ pub enum HaltReason {
         seen: Zxid,
     },
     /// A transaction came that is none.
+    #[error("what it proposes as {zxid} is no transaction")]
     BadProposal {
         /// Its zxid.
         zxid: Zxid,
     },
+}
+
+fn shown(zxid: Option<Zxid>) -> String {
+    zxid.map_or_else(|| "none".to_owned(), |zxid| zxid.to_string())
 }
 
 /// Why the core closes a connection.

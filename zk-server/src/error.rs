@@ -3,7 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
-use zk_storage::{LogError, OpenError, RecoverError, SnapshotError};
+use zk_core::HaltReason;
+use zk_storage::{
+    EpochError, InstallError, IoError, LogError, OpenError, RecoverError, SnapshotError,
+    TruncateError,
+};
+
+use zk_proto::Zxid;
 
 use crate::config::ConfigError;
 
@@ -29,6 +35,34 @@ pub enum ServerError {
     UnexpectedlyEmpty {
         /// The file that lets an empty database begin.
         path: PathBuf,
+    },
+    /// What was promised to the ensemble cannot be read back.
+    #[error("cannot recover what was promised to the ensemble: {0}")]
+    Epochs(#[from] EpochError),
+    /// A promise to the ensemble could not be written. It was not given.
+    #[error("a promise to the ensemble cannot be written: {0}")]
+    Promise(#[source] IoError),
+    /// The leader said to forget transactions, which is not possible.
+    #[error("the transactions after {target} cannot be forgotten, as the leader asks: {source}")]
+    Truncate {
+        /// The last transaction to keep.
+        target: Zxid,
+        /// Why not.
+        source: TruncateError,
+    },
+    /// The state that the leader sent could not be stored.
+    #[error("the leader's state cannot be stored: {0}")]
+    Install(#[source] InstallError),
+    /// What the leader sent can only be obeyed by telling what is not true.
+    #[error("the leader cannot be followed: {0}")]
+    Halted(HaltReason),
+    /// The quorum port or the election port cannot be opened.
+    #[error("cannot listen on {address} for the other servers: {source}")]
+    QuorumPort {
+        /// What was to be listened on.
+        address: String,
+        /// What the system said.
+        source: io::Error,
     },
     /// The client port cannot be opened.
     #[error("cannot listen on {address}: {source}")]
@@ -59,14 +93,21 @@ pub enum ServerError {
 
 impl ServerError {
     /// The exit code for it (`ExitCode`, 3.9.5): 2 for the configuration, 3 for the data
-    /// directories, 10 for a snapshot, 1 for all else.
+    /// directories, 10 for a snapshot, 12 for a commit that matches no proposal, 13 for a leader that
+    /// cannot be obeyed otherwise, 14 for the ports between servers, 1 for all else.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
             Self::DataDir(_) | Self::UnexpectedlyEmpty { .. } => 3,
             Self::Snapshot(_) => 10,
+            Self::Halted(HaltReason::UnmatchedCommit { .. }) => 12,
+            Self::Halted(_) | Self::Truncate { .. } => 13,
+            Self::QuorumPort { .. } => 14,
             Self::Recover(_)
+            | Self::Epochs(_)
+            | Self::Promise(_)
+            | Self::Install(_)
             | Self::Listen { .. }
             | Self::Log(_)
             | Self::System { .. }

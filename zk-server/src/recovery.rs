@@ -9,30 +9,42 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
+use zk_core::election::ElectionConfig;
 use zk_core::tree::{Loader, Recovered, RecoveryError, Replay, TreeOptions};
-use zk_core::{Core, CoreConfig, Effect, Input, SnapshotView};
+use zk_core::{Core, CoreConfig, MemberSettings, Now, SnapshotView};
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnDigest, TxnRecord, Zxid};
 use zk_storage::{
-    FileSystem, LogWriter, RecoveredFrom, RecoveryReport, Restore, RestoreError, SnapshotError,
-    SnapshotFile, SnapshotSource, SnapshotTrailer, Snapshots, Storage,
+    Epochs, FileSystem, History, LogWriter, RecoveredFrom, RecoveryReport, Restore, RestoreError,
+    SnapshotError, SnapshotFile, SnapshotSource, SnapshotTrailer, Snapshots, Storage,
 };
 
 use crate::clock::Clock;
-use crate::config::{Config, DigestAlgorithm};
+use crate::config::{Config, DigestAlgorithm, Membership};
 use crate::error::ServerError;
 use crate::stats::{ServerStats, StartStats, whole_ms};
 
 /// Between two lines of progress during a long load.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// How long a member without a leader waits at least before it lets clients read
+/// (`QuorumPeer.run`, 3.9.5).
+const READ_ONLY_AFTER_MIN: Duration = Duration::from_secs(2);
 /// Between two looks at the clock for them.
 const ITEMS_PER_LOOK: u64 = 1 << 16;
 
 /// A core that holds what was on disk, and what writes to it.
 pub(crate) struct Opened {
     pub(crate) core: Core,
+    pub(crate) disk: Disk,
+}
+
+/// What writes to the data directories.
+pub(crate) struct Disk {
     pub(crate) log: LogWriter,
     pub(crate) snapshots: Snapshots,
+    pub(crate) history: History,
+    /// What a member of an ensemble promised.
+    pub(crate) epochs: Option<Epochs>,
 }
 
 /// Takes the directories and reads the state back. A database that is empty gets its first
@@ -45,7 +57,7 @@ pub(crate) fn open(
 ) -> Result<Opened, ServerError> {
     let start = Instant::now();
     let storage = Storage::open(file_system, storage_config(config))?;
-    let mut restorer = Restorer::new(config);
+    let mut restorer = Restorer::new(RestoreRules::of(config));
     let recovered = storage.recover(&mut restorer)?;
     log_report(&recovered.report, start.elapsed());
     restorer.tell(start, recovered.report.txns, &stats.start);
@@ -55,7 +67,13 @@ pub(crate) fn open(
     let mismatches = &stats.start.digest_mismatches;
     mismatches.store(tree.digest_mismatches, Relaxed);
     let now = clock.now();
-    let mut core = Core::standalone(core_config(config), tree, now);
+    let (mut core, epochs) = match &config.membership {
+        None => (Core::standalone(core_config(config), tree, now), None),
+        Some(membership) => {
+            let epochs = recovered.epochs.load()?;
+            (member(config, membership, &epochs, tree, now), Some(epochs))
+        }
+    };
     let mut snapshots = recovered.snapshots;
     match recovered.report.from {
         RecoveredFrom::Unexpected => {
@@ -63,13 +81,8 @@ pub(crate) fn open(
             return Err(ServerError::UnexpectedlyEmpty { path });
         }
         RecoveredFrom::Empty => {
-            core.begin_snapshot();
-            let views: Vec<_> = core.drain_effects().filter_map(into_view).collect();
-            for view in views {
-                let zxid = view.zxid;
-                write_snapshot(&mut snapshots, view)?;
-                core.handle(now, Input::SnapshotWritten { zxid });
-            }
+            let file = write_snapshot(&mut snapshots, core.view())?;
+            debug!(path = %file.path.display(), "the first snapshot is written");
         }
         RecoveredFrom::Snapshot { .. } => {
             // Behind a snapshot no hole is met again.
@@ -82,23 +95,67 @@ pub(crate) fn open(
     stats.start.whole_time.add(whole_ms(start.elapsed()));
     Ok(Opened {
         core,
-        log: recovered.log,
-        snapshots,
+        disk: Disk {
+            log: recovered.log,
+            snapshots,
+            history: recovered.history,
+            epochs,
+        },
     })
 }
 
-fn into_view(effect: Effect) -> Option<SnapshotView> {
-    match effect {
-        Effect::Snapshot(view) => Some(view),
-        Effect::Accept { .. }
-        | Effect::Reply { .. }
-        | Effect::Notify { .. }
-        | Effect::Close { .. }
-        | Effect::Append { .. }
-        | Effect::Quorum(_)
-        | Effect::Halt(_)
-        | Effect::QuotaExceeded(_) => None,
-    }
+fn member(
+    config: &Config,
+    membership: &Membership,
+    epochs: &Epochs,
+    tree: Recovered,
+    now: Now,
+) -> Core {
+    let (id, quorum) = (membership.id, &config.quorum);
+    let settings = MemberSettings {
+        id,
+        tick: config.tick_time,
+        init_limit: quorum.init_limit,
+        sync_limit: quorum.sync_limit,
+        leader_serves: quorum.leader_serves,
+        recent_txns: config.storage.commit_log_count as usize,
+        multi_ops_max: config.limits.multi_ops_max.get(),
+        sync_asks_quorum: quorum.sync_asks_quorum,
+        voters_min: if quorum.may_run_alone { 2 } else { 1 },
+        last_seen: None,
+        read_only_after: config
+            .read_only_mode_enabled
+            .then(|| READ_ONLY_AFTER_MIN.max(config.tick_time)),
+        dial_delay: quorum.connect_delay,
+    };
+    let election = ElectionConfig {
+        resend_min: quorum.vote_interval_min,
+        resend_max: quorum.vote_interval_max.max(quorum.vote_interval_min),
+        ..ElectionConfig::new(id)
+    };
+    let core_config = CoreConfig {
+        // The top byte of a session's id, which holds no more of the number.
+        server_id: id.0.to_le_bytes()[0],
+        reconfig_enabled: false,
+        ..core_config(config)
+    };
+    let ensemble = membership.ensemble.clone();
+    let epochs = (epochs.accepted(), epochs.current());
+    Core::member(core_config, settings, election, ensemble, epochs, tree, now)
+}
+
+/// Reads the state back from directories that were in use.
+pub(crate) fn reopen(
+    storage: Storage,
+    rules: RestoreRules,
+) -> Result<(zk_storage::Recovered, Recovered), ServerError> {
+    let start = Instant::now();
+    let mut restorer = Restorer::new(rules);
+    let recovered = storage.recover(&mut restorer)?;
+    log_report(&recovered.report, start.elapsed());
+    let tree = restorer.finish();
+    log_damage(&tree);
+    Ok((recovered, tree))
 }
 
 /// Writes what the core gave out.
@@ -107,14 +164,20 @@ pub(crate) fn write_snapshot(
     view: SnapshotView,
 ) -> Result<SnapshotFile, SnapshotError> {
     let zxid = view.zxid;
-    let digest = TxnDigest {
-        version: TxnDigest::VERSION,
-        tree_digest: view.tree.digest(),
-    };
+    let digest = tree_digest(view.tree.digest());
     snapshots.write(&ViewSource(view), zxid, Some(digest))
 }
 
-struct ViewSource(SnapshotView);
+/// A tree's digest as it stands in a snapshot.
+pub(crate) fn tree_digest(tree_digest: u64) -> TxnDigest {
+    TxnDigest {
+        version: TxnDigest::VERSION,
+        tree_digest,
+    }
+}
+
+/// A state to be written or sent.
+pub(crate) struct ViewSource(pub(crate) SnapshotView);
 
 impl SnapshotSource for ViewSource {
     fn sessions(&self) -> Vec<SnapshotSession> {
@@ -136,8 +199,24 @@ impl SnapshotSource for ViewSource {
     }
 }
 
+/// What the tree may be made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RestoreRules {
+    extended_types: bool,
+    accepts_holes: bool,
+}
+
+impl RestoreRules {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            extended_types: config.tree.extended_types_enabled,
+            accepts_holes: config.storage.accepts_log_holes,
+        }
+    }
+}
+
 /// Builds the tree from what is read, and tells of the progress.
-struct Restorer {
+pub(crate) struct Restorer {
     options: TreeOptions,
     accepts_holes: bool,
     /// The snapshot that is being read.
@@ -151,14 +230,14 @@ struct Restorer {
 }
 
 impl Restorer {
-    fn new(config: &Config) -> Self {
+    pub(crate) fn new(rules: RestoreRules) -> Self {
         let options = TreeOptions {
-            extended_types: config.tree.extended_types_enabled,
+            extended_types: rules.extended_types,
             hash_seed: rand::random(),
         };
         Self {
             options,
-            accepts_holes: config.storage.accepts_log_holes,
+            accepts_holes: rules.accepts_holes,
             loader: Loader::new(options),
             replay: None,
             snapshot_done: None,
@@ -192,7 +271,7 @@ impl Restorer {
         }
     }
 
-    fn finish(self) -> Recovered {
+    pub(crate) fn finish(self) -> Recovered {
         let replay = self.replay;
         replay
             .unwrap_or_else(|| Replay::empty(self.options))

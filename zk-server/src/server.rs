@@ -1,9 +1,10 @@
 //! A server from its start to its stop.
 //!
 //! ```text
-//! start: directories and state ──> loop, storage ──> listen
+//! start: directories and state ──> listen ──> storage, links to other servers, loop
 //! stop:  no more connections ──> no more requests ──> everything appended is on disk
-//!        ──> replies written, sockets closed ──> threads joined, directories free
+//!        ──> links to other servers closed ──> replies written, sockets closed
+//!        ──> threads joined, directories free
 //! ```
 
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -22,13 +23,15 @@ use tracing::{error, info, warn};
 use zk_storage::{FileSystem, RealFileSystem};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Membership};
 use crate::driver::{Driver, MESSAGES_WAITING_MAX};
 use crate::error::ServerError;
 use crate::net;
+use crate::peers::{PeerListeners, Peers};
 use crate::recovery;
 use crate::shared::Shared;
 use crate::stats::ServerStats;
+use crate::status::Status;
 use crate::storage::{StorageJoin, StorageThread};
 
 /// How long clients may take for their last replies when the server stops.
@@ -54,6 +57,7 @@ impl Server {
         ServerBuilder {
             config: Config::dev(Path::new("zk-data"), 0),
             file_system: Arc::new(RealFileSystem),
+            peer_listeners: None,
         }
     }
 }
@@ -63,6 +67,7 @@ impl Server {
 pub struct ServerBuilder {
     config: Config,
     file_system: Arc<dyn FileSystem>,
+    peer_listeners: Option<PeerListeners>,
 }
 
 impl ServerBuilder {
@@ -96,10 +101,28 @@ impl ServerBuilder {
         self
     }
 
-    /// Recovers the state, then listens. Clients are served once this returns.
+    /// Makes the server a member of an ensemble. The configuration has to have its `initLimit` and
+    /// `syncLimit`, as that of [`Config::dev`] has.
+    #[must_use]
+    pub fn member(mut self, membership: Membership) -> Self {
+        self.config.my_id = Some(membership.id);
+        self.config.membership = Some(membership);
+        self
+    }
+
+    /// Takes the quorum and the election port as they are open already, so that others can be told
+    /// of ports that the system chose. A server that is no member closes them.
+    #[must_use]
+    pub fn peer_listeners(mut self, listeners: PeerListeners) -> Self {
+        self.peer_listeners = Some(listeners);
+        self
+    }
+
+    /// Recovers the state, then listens. Clients are served once this returns; a member of an
+    /// ensemble serves them once it follows a leader, or leads.
     ///
     /// # Errors
-    /// [`ServerError`]: the directories are not usable or not readable whole, or the port is taken.
+    /// [`ServerError`]: the directories are not usable or not readable whole, or a port is taken.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
@@ -109,6 +132,7 @@ impl ServerBuilder {
         let Self {
             config,
             file_system,
+            peer_listeners,
         } = self;
         let clock = Clock::start();
         let stats = Arc::new(ServerStats::default());
@@ -136,33 +160,42 @@ impl ServerBuilder {
             None => return Err(ServerError::Ended("the listener")),
         };
         let (to_loop, from_storage) = mpsc::unbounded_channel();
-        let (storage, storage_thread) = StorageThread::start(
-            opened.log,
-            opened.snapshots,
-            &config.storage,
-            &stats,
-            &to_loop,
-        )?;
+        let membership = config.membership.clone();
+        let peers = membership.map(|membership| Peers::new(&config, membership));
+        let peer_ports = match &peers {
+            Some((peers, _)) => Some(peers.bind(peer_listeners).await?),
+            None => None,
+        };
+        let (storage, storage_thread) =
+            StorageThread::start(opened.disk, &config, &stats, &to_loop)?;
         let (to_core, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
         let server = Arc::new(Shared::new(config, clock, stats, to_core));
         server.client_port.store(local_addr.port(), Relaxed);
         let stop = server.stop.clone();
+        let status = server.status.subscribe();
+        let links = peers.as_ref().map(|(peers, _)| Arc::clone(peers));
+        if let (Some(peers), Some(ports)) = (&links, peer_ports) {
+            peers.serve(ports);
+        }
         let driver = Driver {
             core: opened.core,
             server: Arc::clone(&server),
             messages,
             storage,
             from_storage,
+            peers,
         };
         info!(address = %local_addr, "serving");
         let whole = Whole {
             server,
             driver,
             listeners,
+            peers: links,
             storage_thread,
         };
         Ok(Running {
             local_addr,
+            status,
             stop,
             task: Some(tokio::spawn(whole.run())),
         })
@@ -173,6 +206,7 @@ impl ServerBuilder {
 #[derive(Debug)]
 pub struct Running {
     local_addr: SocketAddr,
+    status: watch::Receiver<Status>,
     stop: CancellationToken,
     task: Option<JoinHandle<Result<(), ServerError>>>,
 }
@@ -182,6 +216,21 @@ impl Running {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// What the server does at present.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        *self.status.borrow()
+    }
+
+    /// Waits until what the server does is as asked, and tells it; `None` when the server ends before.
+    ///
+    /// Cancel safe.
+    pub async fn wait_until(&self, is_it: impl FnMut(&Status) -> bool) -> Option<Status> {
+        let mut status = self.status.clone();
+        let reached = status.wait_for(is_it).await;
+        reached.ok().map(|status| *status)
     }
 
     /// Waits for the end: after [`shutdown`](Self::shutdown), or when the server stops by itself.
@@ -224,6 +273,7 @@ struct Whole {
     server: Arc<Shared>,
     driver: Driver,
     listeners: Vec<TcpListener>,
+    peers: Option<Arc<Peers>>,
     storage_thread: StorageJoin,
 }
 
@@ -249,6 +299,9 @@ impl Whole {
             }
         };
         acceptors.shutdown().await;
+        if let Some(peers) = &self.peers {
+            peers.close().await;
+        }
         for link in self.server.registry.links() {
             match &result {
                 Ok(()) => link.close(),

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use zk_core::Counters;
 
@@ -14,6 +14,7 @@ use crate::driver::ToCore;
 use crate::net::Registry;
 use crate::quota_log::QuotaRefusals;
 use crate::stats::ServerStats;
+use crate::status::Status;
 
 /// What every task of one server shares.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// The port that was given; zero before.
     pub(crate) client_port: AtomicU16,
+    /// What the loop last told of itself.
+    pub(crate) status: watch::Sender<Status>,
     /// Cancelled when the server is to stop.
     pub(crate) stop: CancellationToken,
     /// To the loop that owns the core.
@@ -50,6 +53,7 @@ impl Shared {
             clock,
             registry,
             client_port: AtomicU16::new(0),
+            status: watch::Sender::default(),
             stop: CancellationToken::new(),
             core,
         }

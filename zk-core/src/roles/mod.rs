@@ -23,7 +23,7 @@ use crate::tracker::Owner;
 use crate::tree::{Recovered, Tree};
 use crate::{
     CloseReason, ConnId, CoreConfig, Counters, DigestAt, Effect, Incoming, Input, LearnerStatus,
-    Now, SessionInfo, WatchSummary,
+    Now, SessionInfo, SnapshotView, WatchSummary,
 };
 use facts::Facts;
 pub use facts::MemberSettings;
@@ -170,6 +170,12 @@ impl Core {
     /// being written already.
     pub fn begin_snapshot(&mut self) -> bool {
         self.replica.begin_snapshot()
+    }
+
+    /// The whole state as it is.
+    #[must_use]
+    pub fn view(&self) -> SnapshotView {
+        self.replica.view()
     }
 
     /// Who decides, and the replica that it decides for.

@@ -6,6 +6,8 @@ use super::properties::BadEscape;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
+use zk_proto::ServerId;
+use zk_proto::quorum::EnsembleConfigError;
 
 /// A configuration with which the server does not start.
 ///
@@ -73,6 +75,28 @@ pub enum ConfigError {
         origin: Origin,
         /// Both settings with their values, and the rule.
         message: String,
+    },
+    /// The servers do not make an ensemble.
+    #[error("{place}: {source}")]
+    Ensemble {
+        /// Where they stand.
+        place: String,
+        /// What is wrong.
+        source: EnsembleConfigError,
+    },
+    /// A member of an ensemble has no number.
+    #[error("{} is missing: expected the number N of this server's line server.N", path.display())]
+    NoMyId {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The server's number is no member's.
+    #[error("{}: {id} is no member, expected the number N of a line server.N", path.display())]
+    NotAMember {
+        /// The file.
+        path: PathBuf,
+        /// The number.
+        id: ServerId,
     },
     /// `myid` does not hold a number.
     #[error("{}: {text:?} is not a server id: expected an integer of 64 bits", path.display())]

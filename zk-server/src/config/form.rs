@@ -46,6 +46,8 @@ pub(super) enum Form {
     Names,
     /// A member of an ensemble.
     Server,
+    /// Server ids separated by colons.
+    ServerIds,
 }
 
 /// A value whose text had its key's form.
@@ -143,6 +145,7 @@ impl Form {
             Self::FourLetterWords => Some(Value::FourLetterWords(FourLetterWords::parse(text))),
             Self::Names => Some(Value::Names(names(text))),
             Self::Server => text.parse().ok().map(Value::Server),
+            Self::ServerIds => is_ids(text).then(|| Value::Text(text.to_owned())),
         }
     }
 
@@ -179,6 +182,7 @@ impl Form {
             Self::SuperDigest => "super:hash".to_owned(),
             Self::FourLetterWords => "ruok, stat".to_owned(),
             Self::Server => "localhost:2888:3888".to_owned(),
+            Self::ServerIds => "1:2".to_owned(),
         }
     }
 }
@@ -211,6 +215,7 @@ impl fmt::Display for Form {
             Self::FourLetterWords => "words separated by commas, or *",
             Self::Names => "names separated by commas",
             Self::Server => "host:port:port[:participant|observer][|…][;[host:]port]",
+            Self::ServerIds => "server ids separated by colons",
         };
         f.write_str(text)
     }
@@ -240,6 +245,14 @@ impl Value {
         match self {
             Self::Text(value) => value,
             other => panic!("{other:?} is not text"),
+        }
+    }
+
+    /// A decimal fraction; `None` below zero.
+    pub(super) fn share(&self) -> Option<f64> {
+        match self {
+            Self::Float(value) => Some(*value).filter(|value| *value >= 0.0),
+            other => panic!("{other:?} is not a fraction"),
         }
     }
 
@@ -341,6 +354,10 @@ fn interval(text: &str) -> Option<Option<Duration>> {
     Some((count > 0).then(|| Duration::from_millis(count * unit_ms)))
 }
 
+fn is_ids(text: &str) -> bool {
+    text.split(':').all(|id| id.parse::<i64>().is_ok())
+}
+
 fn names(text: &str) -> Vec<String> {
     text.split(',')
         .map(str::trim)
@@ -434,6 +451,7 @@ mod tests {
             Form::Host,
             Form::Names,
             Form::Server,
+            Form::ServerIds,
         ] {
             assert!(
                 form.read(&form.sample(), Digits::Decimal).is_some(),

@@ -52,7 +52,7 @@ pub(super) enum Source {
 pub(super) enum Status {
     /// It does what the key says.
     Honoured,
-    /// The key matters between the servers of an ensemble; with one server it is checked and kept.
+    /// A member of an ensemble does what the key says; a server that runs alone checks it.
     Ensemble,
     /// Values other than `agreed` are an error.
     Refused {
@@ -99,6 +99,7 @@ impl Key {
         source: Source,
         form: Form,
         default: Option<&'static str>,
+        set: Option<Setter>,
         meaning: &'static str,
     ) -> Self {
         Self {
@@ -107,7 +108,7 @@ impl Key {
             form,
             default,
             status: Status::Ensemble,
-            set: None,
+            set,
             meaning,
         }
     }

@@ -35,6 +35,8 @@ pub struct Limits {
     pub multi_ops_max: NonZeroUsize,
     /// `limits.watchesPerSession`: watches that one session holds.
     pub watches_per_session_max: Option<NonZeroU32>,
+    /// `limits.bytesPerPeer`: bytes for another server of the ensemble that it has not taken yet.
+    pub bytes_per_peer_max: NonZeroUsize,
 }
 
 impl Limits {
@@ -52,5 +54,6 @@ impl Limits {
         reply_bytes_per_connection_max: NonZeroUsize::MIN,
         multi_ops_max: NonZeroUsize::MIN,
         watches_per_session_max: None,
+        bytes_per_peer_max: NonZeroUsize::MIN,
     };
 }

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "the configuration file and myid are read here"
+    reason = "the configuration files and myid are read here"
 )]
 
 use super::effective::Effective;
@@ -39,7 +39,8 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Reads the configuration file at `path`, and `myid` in the data directory that it names.
+    /// Reads the configuration file at `path`, `myid` in the data directory that it names, and the
+    /// dynamic configuration file, if it names one.
     ///
     /// `jvm_flags` is the content of `SERVER_JVMFLAGS`, empty when it is not set; `overrides` are
     /// the `key=value` arguments of `--set`.
@@ -59,20 +60,21 @@ impl Config {
             jvm_flags,
             overrides,
         };
-        Self::parse(&sources, read_my_id)
+        Self::parse(&sources, read_file)
     }
 
-    /// Like [`Config::load`], without touching the disk: `read_my_id` is asked for the content of
-    /// `myid`, given its path, and answers `None` where there is no such file.
+    /// Like [`Config::load`], without touching the disk: `read_file` is asked for the content of
+    /// `myid` and of the dynamic configuration file, given the path, and answers `None` where there
+    /// is no such file.
     ///
     /// # Errors
     ///
     /// A [`ConfigError`] that says where the configuration must change.
     pub fn parse(
         sources: &Sources<'_>,
-        read_my_id: impl FnOnce(&Path) -> io::Result<Option<String>>,
+        read_file: impl Fn(&Path) -> io::Result<Option<String>>,
     ) -> Result<Loaded, ConfigError> {
-        resolve::resolve(sources, read_my_id)
+        resolve::resolve(sources, read_file)
     }
 
     /// The configuration of a server to develop against: ticks of 2 s, every four-letter word,
@@ -96,10 +98,10 @@ impl Config {
 }
 
 /// What differs from the defaults in [`Config::dev`].
-const DEV_SETTINGS: &str = "tickTime=2000\n4lw.commands.whitelist=*\n";
+const DEV_SETTINGS: &str = "tickTime=2000\ninitLimit=10\nsyncLimit=5\n4lw.commands.whitelist=*\n";
 
-/// The content of `myid`, `None` where it is no file.
-fn read_my_id(path: &Path) -> io::Result<Option<String>> {
+/// The content of a file, `None` where it is none.
+fn read_file(path: &Path) -> io::Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error)

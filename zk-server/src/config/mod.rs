@@ -37,6 +37,7 @@ mod limits;
 mod load;
 mod origin;
 mod properties;
+mod quorum;
 mod resolve;
 mod settings;
 mod storage;
@@ -59,6 +60,7 @@ pub use limits::Limits;
 pub use load::{Loaded, Sources};
 pub use origin::Origin;
 pub use properties::BadEscape;
+pub use quorum::{Membership, QuorumConfig};
 pub use storage::{PurgeConfig, StorageConfig};
 pub use tree::{ReaperConfig, TreeConfig};
 pub use warning::Warning;
@@ -83,6 +85,10 @@ pub struct Config {
     pub my_id: Option<ServerId>,
     /// One tick, the unit in which sessions expire; never zero.
     pub tick_time: Duration,
+    /// The ensemble that the server is a member of; `None` for a server that runs alone.
+    pub membership: Option<Membership>,
+    /// How members of an ensemble deal with each other.
+    pub quorum: QuorumConfig,
     /// The bounds of session timeouts.
     pub sessions: SessionConfig,
     /// The port that clients connect to.
@@ -120,6 +126,8 @@ impl Config {
             data_log_dir: PathBuf::new(),
             my_id: None,
             tick_time: Duration::ZERO,
+            membership: None,
+            quorum: QuorumConfig::BLANK,
             sessions: SessionConfig {
                 min_timeout: Duration::ZERO,
                 max_timeout: Duration::ZERO,

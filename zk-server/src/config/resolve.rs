@@ -2,23 +2,30 @@
 
 use super::effective::Effective;
 use super::error::ConfigError;
-use super::form::Value;
+use super::form::Form;
+use super::key::Status;
 use super::load::{Loaded, Sources};
 use super::origin::Origin;
 use super::settings::{self, Setting};
 use super::table;
-use super::table::NO_ENSEMBLE;
 use super::warning::Warning;
-use super::{Config, ListenAddress, ServerId};
+use super::{Config, ListenAddress, Membership, ServerId};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use zk_proto::quorum::{EnsembleServer, ServerRole};
+use zk_proto::Zxid;
+use zk_proto::quorum::EnsembleConfig;
 
-/// Makes a configuration of its sources; `read_my_id` yields the content of `myid`.
+/// The file in the data directory that holds the server's number.
+const MY_ID: &str = "myid";
+/// The families of lines that say who the members are.
+const LINES: [&str; 3] = ["server.", "group.", "weight."];
+
+/// Makes a configuration of its sources; `read_file` yields the content of `myid` and of the dynamic
+/// configuration file.
 pub(super) fn resolve(
     sources: &Sources<'_>,
-    read_my_id: impl FnOnce(&Path) -> io::Result<Option<String>>,
+    read_file: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<Loaded, ConfigError> {
     let mut warnings = Vec::new();
     let settings = Settings {
@@ -27,8 +34,14 @@ pub(super) fn resolve(
     };
     let mut config = settings.apply();
     settings.require("dataDir", "the directory of snapshots")?;
-    config.my_id = my_id(&config.data_dir, read_my_id)?;
-    let client_origin = settings.check_servers(&mut config, &mut warnings)?;
+    config.my_id = my_id(&config.data_dir, &read_file)?;
+    let ensemble = settings.ensemble(&read_file)?;
+    config.membership = settings.membership(&config, ensemble.as_ref())?;
+    if config.membership.is_none() {
+        settings.warn_of_ensemble_keys(&mut warnings);
+    }
+    settings.warn_of_membership(&config, &mut warnings);
+    let client_origin = settings.take_client_part(ensemble.as_ref(), &mut config, &mut warnings)?;
     if client_origin.is_none() {
         settings.require("clientPort", "the port that clients connect to")?;
     }
@@ -45,10 +58,10 @@ pub(super) fn resolve(
 
 fn my_id(
     data_dir: &Path,
-    read_my_id: impl FnOnce(&Path) -> io::Result<Option<String>>,
+    read_file: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<Option<ServerId>, ConfigError> {
-    let path = data_dir.join("myid");
-    let text = match read_my_id(&path) {
+    let path = data_dir.join(MY_ID);
+    let text = match read_file(&path) {
         Ok(Some(text)) => text,
         Ok(None) => return Ok(None),
         Err(source) => return Err(ConfigError::Read { path, source }),
@@ -103,74 +116,190 @@ impl Settings<'_> {
         config
     }
 
-    /// Checks the `server.N` lines; the origin of the client port, where such a line names it.
-    fn check_servers(
+    /// The servers that are given, here or in the dynamic configuration file; `None` where there
+    /// are none.
+    fn ensemble(
         &self,
-        config: &mut Config,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Option<Origin>, ConfigError> {
-        let mut servers = Vec::new();
-        for setting in &self.list {
-            if let Value::Server(line) = &setting.value {
-                servers.push((self.server_id(setting)?, setting, line));
+        read_file: impl Fn(&Path) -> io::Result<Option<String>>,
+    ) -> Result<Option<EnsembleConfig>, ConfigError> {
+        let is_line = |setting: &&Setting| LINES.contains(&setting.key.name);
+        let lines: Vec<&Setting> = self.list.iter().filter(is_line).collect();
+        for line in &lines {
+            line_number(line)?;
+        }
+        let ensemble = match self.get("dynamicConfigFile") {
+            Some(file) => {
+                if let Some(line) = lines.first() {
+                    return Err(conflict(line, "it belongs into the dynamicConfigFile"));
+                }
+                dynamic_ensemble(Path::new(file.value.text()), read_file)?
             }
-        }
-        let alone = match servers.as_slice() {
-            [] => None,
-            [(id, setting, line)] => Some((*id, *setting, *line)),
-            [_, (_, second, _), ..] => return Err(refused(second)),
+            None if lines.iter().any(|line| line.key.form == Form::Server) => {
+                let entries = lines.iter().map(|l| (l.name.as_str(), l.text.as_str()));
+                EnsembleConfig::from_entries(entries).map_err(|source| {
+                    let place = lines.first().map_or(Origin::Default, |l| l.origin.clone());
+                    let place = place.to_string();
+                    ConfigError::Ensemble { place, source }
+                })?
+            }
+            None => return Ok(None),
         };
-        self.warn_of_peer_type(warnings);
-        let Some((id, setting, line)) = alone else {
-            return Ok(None);
-        };
-        if line.role() == ServerRole::Observer {
-            return Err(conflict(setting, "an ensemble needs a participant"));
+        self.check_addresses(&ensemble)?;
+        Ok(Some(ensemble).filter(|ensemble| !ensemble.servers().is_empty()))
+    }
+
+    fn check_addresses(&self, ensemble: &EnsembleConfig) -> Result<(), ConfigError> {
+        if (self.get("multiAddress.enabled")).is_some_and(|setting| setting.value.bool()) {
+            return Ok(());
         }
-        let allows_many = self
-            .get("multiAddress.enabled")
-            .is_some_and(|s| s.value.bool());
-        if line.addresses().len() > 1 && !allows_many {
-            return Err(conflict(
-                setting,
+        let mut servers = ensemble.servers().iter();
+        match servers.find(|(_, server)| server.addresses().len() > 1) {
+            None => Ok(()),
+            Some((&id, _)) => Err(self.server_conflict(
+                id,
+                Some(ensemble),
                 "several addresses need multiAddress.enabled=true",
-            ));
+            )),
         }
-        self.take_client_part(id, setting, line, config, warnings)
     }
 
-    fn server_id(&self, setting: &Setting) -> Result<ServerId, ConfigError> {
-        let number = setting
-            .name
-            .strip_prefix(setting.key.name)
-            .and_then(|n| n.parse().ok());
-        number.map(ServerId).ok_or_else(|| ConfigError::Value {
-            origin: setting.origin.clone(),
-            key: setting.name.clone(),
-            value: setting.text.clone(),
-            expected: "server.N with an integer N".to_owned(),
-        })
+    /// Where a server's line stands.
+    fn server_origin(&self, id: ServerId) -> Origin {
+        let name = format!("server.{id}");
+        match self.get("dynamicConfigFile") {
+            Some(file) => file.origin.clone(),
+            None => self.origin(&name),
+        }
     }
 
-    /// Uses the client part of the only server line, as `QuorumPeerConfig.setupClientPort` does.
-    fn take_client_part(
+    fn server_conflict(
         &self,
         id: ServerId,
-        setting: &Setting,
-        line: &EnsembleServer,
+        ensemble: Option<&EnsembleConfig>,
+        message: &str,
+    ) -> ConfigError {
+        let name = format!("server.{id}");
+        let written = self.get(&name).map(|setting| setting.text.clone());
+        let read = || Some(ensemble?.servers().get(&id)?.to_string());
+        let value = written.or_else(read).unwrap_or_default();
+        ConfigError::Conflict {
+            origin: self.server_origin(id),
+            message: format!("{name}={value}: {message}"),
+        }
+    }
+
+    /// This server's place among the servers; `None` where it runs alone
+    /// (`QuorumPeerConfig.isDistributed`, 3.9.5).
+    fn membership(
+        &self,
+        config: &Config,
+        ensemble: Option<&EnsembleConfig>,
+    ) -> Result<Option<Membership>, ConfigError> {
+        let may_be_alone = config.quorum.may_run_alone;
+        let Some(ensemble) = ensemble else {
+            return match self.get("standaloneEnabled") {
+                Some(setting) if !may_be_alone => Err(conflict(setting, "expected lines server.N")),
+                _ => Ok(None),
+            };
+        };
+        let participants = ensemble.participants().count();
+        if may_be_alone && participants == 1 {
+            return match ensemble.observers().next() {
+                None => Ok(None),
+                Some((id, _)) => Err(self.server_conflict(
+                    id,
+                    Some(ensemble),
+                    "an observer of a single participant needs standaloneEnabled=false",
+                )),
+            };
+        }
+        for key in ["initLimit", "syncLimit"] {
+            self.require(key, "a member of an ensemble needs it")?;
+            if let Some(limit) = self.get(key).filter(|limit| limit.value.int() == 0) {
+                return Err(conflict(limit, "a member of an ensemble needs at least 1"));
+            }
+        }
+        let path = config.data_dir.join(MY_ID);
+        let Some(id) = config.my_id else {
+            return Err(ConfigError::NoMyId { path });
+        };
+        match Membership::new(id, ensemble.clone()) {
+            Some(membership) => Ok(Some(membership)),
+            None => Err(ConfigError::NotAMember { path, id }),
+        }
+    }
+
+    fn warn_of_ensemble_keys(&self, warnings: &mut Vec<Warning>) {
+        let is_tuning = |setting: &&Setting| {
+            setting.key.status == Status::Ensemble && setting.key.form != Form::Server
+        };
+        let keys: Vec<_> = (self.list.iter().filter(is_tuning))
+            .map(|setting| setting.name.clone())
+            .collect();
+        if !keys.is_empty() {
+            warnings.push(Warning::EnsembleOnly { keys });
+        }
+    }
+
+    fn warn_of_membership(&self, config: &Config, warnings: &mut Vec<Warning>) {
+        let mut ignore = |key: &str, message: &str| {
+            warnings.push(Warning::Ignored {
+                origin: self.origin(key),
+                message: message.to_owned(),
+            });
+        };
+        let peer_type = self.get("peerType").map(|setting| setting.value.text());
+        let Some(membership) = &config.membership else {
+            if peer_type == Some("observer") {
+                ignore(
+                    "peerType",
+                    "peerType=observer is not used: a server that runs alone is a participant",
+                );
+            }
+            return;
+        };
+        let role = membership.own().role().as_str();
+        if let Some(peer_type) = peer_type.filter(|&peer_type| peer_type != role) {
+            let id = membership.id;
+            ignore(
+                "peerType",
+                &format!("peerType={peer_type} is not used: server.{id} is a {role}"),
+            );
+        }
+        if config.reconfig_enabled {
+            ignore(
+                "reconfigEnabled",
+                "reconfigEnabled=true is not used: the membership does not change while this \
+                 server is a member",
+            );
+        }
+        let participants = membership.ensemble.participants().count();
+        if participants < 3 || participants.is_multiple_of(2) {
+            warnings.push(Warning::FewServers { participants });
+        }
+    }
+
+    /// Uses the client part of the own server line, or of the only one, as
+    /// `QuorumPeerConfig.setupClientPort` does; where it stands.
+    fn take_client_part(
+        &self,
+        ensemble: Option<&EnsembleConfig>,
         config: &mut Config,
         warnings: &mut Vec<Warning>,
     ) -> Result<Option<Origin>, ConfigError> {
-        let Some(client) = line.client() else {
+        let own = match (&config.membership, ensemble) {
+            (Some(membership), _) => Some((membership.id, membership.own())),
+            (None, Some(ensemble)) => ensemble.servers().iter().map(|(&id, s)| (id, s)).next(),
+            (None, None) => None,
+        };
+        let Some((id, client)) = own.and_then(|(id, server)| Some((id, server.client()?.clone())))
+        else {
             return Ok(None);
         };
         let (address, port) = (ListenAddress::from(&client.host), client.port);
-        let origin = setting.origin.clone();
+        let origin = self.server_origin(id);
         if let Some(ServerId(my_id)) = config.my_id.filter(|my_id| *my_id != id) {
-            let message = format!(
-                "the client port of {} is not used: myid is {my_id}",
-                setting.name
-            );
+            let message = format!("the client port of server.{id} is not used: myid is {my_id}");
             warnings.push(Warning::Ignored { origin, message });
             return Ok(None);
         }
@@ -186,7 +315,7 @@ impl Settings<'_> {
                     own.port,
                     self.origin("clientPort")
                 );
-                return Err(conflict(setting, &message));
+                return Err(self.server_conflict(id, ensemble, &message));
             }
             Some(Origin::Environment) if !is_same => warnings.push(Warning::Overruled {
                 origin: Origin::Environment,
@@ -203,21 +332,6 @@ impl Settings<'_> {
             own.address = address;
         }
         Ok(Some(origin))
-    }
-
-    fn warn_of_peer_type(&self, warnings: &mut Vec<Warning>) {
-        if let Some(setting) = self
-            .get("peerType")
-            .filter(|s| s.value.text() == "observer")
-        {
-            let origin = setting.origin.clone();
-            let message =
-                "peerType=observer is not used: a server that runs alone is a participant";
-            warnings.push(Warning::Ignored {
-                origin,
-                message: message.to_owned(),
-            });
-        }
     }
 
     fn check_timeouts(&self, config: &mut Config) -> Result<(), ConfigError> {
@@ -306,13 +420,43 @@ impl Settings<'_> {
     }
 }
 
-fn refused(setting: &Setting) -> ConfigError {
-    ConfigError::Refused {
-        origin: setting.origin.clone(),
-        key: setting.name.clone(),
-        value: setting.text.clone(),
-        why: NO_ENSEMBLE,
+/// The number in the name of a line.
+fn line_number(setting: &Setting) -> Result<i64, ConfigError> {
+    let family = setting.key.name;
+    let number = setting.name.strip_prefix(family).map(str::parse);
+    match number {
+        Some(Ok(number)) => Ok(number),
+        Some(Err(_)) | None => Err(ConfigError::Value {
+            origin: setting.origin.clone(),
+            key: setting.name.clone(),
+            value: setting.text.clone(),
+            expected: format!("{family}N with an integer N"),
+        }),
     }
+}
+
+/// The servers of a dynamic configuration file. The version is the hexadecimal number at the end of
+/// its name, if there is one (`QuorumPeerConfig.getVersionFromFilename`, 3.9.5).
+fn dynamic_ensemble(
+    path: &Path,
+    read_file: impl Fn(&Path) -> io::Result<Option<String>>,
+) -> Result<EnsembleConfig, ConfigError> {
+    let missing = || io::Error::from(io::ErrorKind::NotFound);
+    let text = read_file(path).and_then(|text| text.ok_or_else(missing));
+    let text = text.map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let ensemble: EnsembleConfig = text.parse().map_err(|source| ConfigError::Ensemble {
+        place: path.display().to_string(),
+        source,
+    })?;
+    let suffix = path.extension().and_then(|suffix| suffix.to_str());
+    let version = suffix.and_then(|suffix| u64::from_str_radix(suffix, 16).ok());
+    Ok(match version {
+        Some(version) => ensemble.with_version(Zxid(version.cast_signed())),
+        None => ensemble,
+    })
 }
 
 fn conflict(setting: &Setting, message: &str) -> ConfigError {

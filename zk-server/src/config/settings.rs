@@ -64,7 +64,6 @@ pub(super) fn gather(
     for candidate in winners(given, warnings) {
         counting.push(candidate.check(warnings)?);
     }
-    warn_of_ensemble_keys(&counting, warnings);
     Ok(counting)
 }
 
@@ -268,18 +267,5 @@ impl Given {
             true => "(hidden)".to_owned(),
             false => self.text.clone(),
         }
-    }
-}
-
-fn warn_of_ensemble_keys(settings: &[Setting], warnings: &mut Vec<Warning>) {
-    let is_tuning =
-        |setting: &&Setting| setting.key.status == Status::Ensemble && !setting.key.is_family();
-    let keys: Vec<_> = settings
-        .iter()
-        .filter(is_tuning)
-        .map(|s| s.name.clone())
-        .collect();
-    if !keys.is_empty() {
-        warnings.push(Warning::EnsembleOnly { keys });
     }
 }

@@ -19,6 +19,8 @@ struct Given<'a> {
     jvm_flags: &'a str,
     overrides: &'a [&'a str],
     my_id: Option<&'a str>,
+    /// The content of every file but `myid`.
+    dynamic: Option<&'a str>,
 }
 
 const NOTHING: Given<'_> = Given {
@@ -26,6 +28,7 @@ const NOTHING: Given<'_> = Given {
     jvm_flags: "",
     overrides: &[],
     my_id: None,
+    dynamic: None,
 };
 
 /// The least that a file must hold.
@@ -45,8 +48,9 @@ impl Given<'_> {
             overrides: &overrides,
         };
         Config::parse(&sources, |path| {
-            assert_eq!(path.file_name().unwrap(), "myid");
-            Ok(self.my_id.map(str::to_owned))
+            let is_my_id = path.file_name().unwrap() == "myid";
+            let content = if is_my_id { self.my_id } else { self.dynamic };
+            Ok(content.map(str::to_owned))
         })
     }
 }

@@ -89,7 +89,12 @@ pub enum Warning {
         /// What can happen.
         consequence: &'static str,
     },
-    /// The servers' list is used instead of a setting that contradicts it.
+    /// The ensemble bears fewer losses than it could with as many servers.
+    FewServers {
+        /// The number of participants.
+        participants: usize,
+    },
+    /// Another setting, or what the server can do, counts instead.
     Ignored {
         /// Where it stands.
         origin: Origin,
@@ -159,6 +164,14 @@ impl fmt::Display for Warning {
                 key,
                 consequence,
             } => write!(f, "{origin}: {key}: {consequence}"),
+            Self::FewServers { participants } => {
+                let tolerated = participants.saturating_sub(1) / 2;
+                write!(
+                    f,
+                    "at most {tolerated} of {participants} participants may be lost: an odd number, \
+                     and at least 3, serves better"
+                )
+            }
             Self::Ignored { origin, message } => write!(f, "{origin}: {message}"),
         }
     }

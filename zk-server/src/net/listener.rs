@@ -58,7 +58,12 @@ pub(crate) fn bind(config: &ClientPortConfig) -> io::Result<Vec<TcpListener>> {
     }
 }
 
-fn listen(address: SocketAddr, backlog: u32, both_families: bool) -> io::Result<TcpListener> {
+/// Listens on one address, or, at the unspecified one of IPv6, on both families.
+pub(crate) fn listen(
+    address: SocketAddr,
+    backlog: u32,
+    both_families: bool,
+) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking().cloexec(),
@@ -74,7 +79,7 @@ fn listen(address: SocketAddr, backlog: u32, both_families: bool) -> io::Result<
 }
 
 /// Whether this machine has no IPv6.
-fn is_family_missing(error: &io::Error) -> bool {
+pub(crate) fn is_family_missing(error: &io::Error) -> bool {
     use rustix::io::Errno;
     [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
         .iter()

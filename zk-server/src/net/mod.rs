@@ -10,5 +10,5 @@ mod registry;
 
 pub(crate) use connection::serve;
 pub(crate) use link::{Link, Outgoing};
-pub(crate) use listener::{accept_all, bind};
+pub(crate) use listener::{accept_all, bind, is_family_missing, listen};
 pub(crate) use registry::Registry;

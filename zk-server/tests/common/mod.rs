@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests open sockets")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod ensemble;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

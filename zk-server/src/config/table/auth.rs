@@ -71,13 +71,12 @@ pub(super) const KEYS: &[Key] = &[
         "Whether requests of a session are served only after one of `enforce.auth.schemes` \
          authenticated it. Otherwise the session is closed with SESSIONCLOSEDREQUIRESASLAUTH.",
     ),
-    Key::ensemble(
+    Key::no_effect(
         "enableEagerACLCheck",
         Property,
         Form::Bool,
-        Some("false"),
-        "Whether a learner checks ACLs before it asks the leader. One server checks each request \
-         once.",
+        &["false"],
+        "who makes the transaction checks the ACL, once",
     ),
     Key::refused(
         "authProvider.",

@@ -1,11 +1,8 @@
 //! Several servers that decide together.
-//!
-//! This server runs alone: what would make it a member of an ensemble is refused, what would only
-//! tune one is checked.
 
 use crate::config::form::Form;
 use crate::config::key::Key;
-use crate::config::key::Source::{EitherProperty, File, Flag, Property};
+use crate::config::key::Source::{EitherProperty, File, Flag, Own, Property};
 
 pub(super) const KEYS: &[Key] = &[
     Key::ensemble(
@@ -13,19 +10,201 @@ pub(super) const KEYS: &[Key] = &[
         File,
         Form::Server,
         None,
-        "A member of the ensemble. One line runs this server alone on the line's client port, if \
-         it names one; several are refused.",
+        None,
+        "A member of the ensemble. A single line runs this server alone on the line's client port, \
+         if it names one, unless `standaloneEnabled` is `false`.",
     ),
-    Key::refused(
+    Key::ensemble(
+        "group.",
+        File,
+        Form::ServerIds,
+        None,
+        None,
+        "The members of a group: with groups a quorum is more than half of the weight in each of \
+         more than half of the groups that have weight.",
+    ),
+    Key::ensemble(
+        "weight.",
+        File,
+        Form::NATURAL,
+        None,
+        None,
+        "How much a server's vote counts in its group; 1 where it is not told, 0 for no vote.",
+    ),
+    Key::ensemble(
+        "dynamicConfigFile",
+        File,
+        Form::Path,
+        None,
+        None,
+        "The file that holds the lines `server.N`, `group.N` and `weight.N`, which must not stand \
+         in this one then. It is read, and never written.",
+    ),
+    Key::ensemble(
         "standaloneEnabled",
         File,
         Form::Bool,
-        &["true"],
-        NO_ENSEMBLE,
+        Some("true"),
+        Some(|c, v| c.quorum.may_run_alone = v.bool()),
+        "Whether a server whose only member is itself runs alone. With `false` it is an ensemble \
+         of one.",
     ),
-    Key::refused("dynamicConfigFile", File, Form::Path, &[], NO_ENSEMBLE),
-    Key::refused("group.", File, Form::Text, &[], NO_ENSEMBLE),
-    Key::refused("weight.", File, Form::Text, &[], NO_ENSEMBLE),
+    Key::ensemble(
+        "initLimit",
+        File,
+        Form::NATURAL,
+        None,
+        Some(|c, v| c.quorum.init_limit = v.u32()),
+        "Ticks in which a quorum has to come together, and a learner to connect and to be brought \
+         to the leader's history. A member needs it.",
+    ),
+    Key::ensemble(
+        "syncLimit",
+        File,
+        Form::NATURAL,
+        None,
+        Some(|c, v| c.quorum.sync_limit = v.u32()),
+        "Ticks that another server may be silent or behind. A member needs it.",
+    ),
+    Key::ensemble(
+        "connectToLearnerMasterLimit",
+        File,
+        Form::NATURAL,
+        Some("0"),
+        Some(|c, v| c.quorum.connect_limit = v.positive()),
+        "Ticks that an attempt to connect to the leader may take, and at most `syncLimit`; 0 means \
+         `initLimit`.",
+    ),
+    Key::ensemble(
+        "leaderConnectDelayDuringRetryMs",
+        Property,
+        Form::NATURAL,
+        Some("100"),
+        Some(|c, v| c.quorum.connect_delay = v.millis()),
+        "Milliseconds between two attempts to connect to the leader.",
+    ),
+    Key::ensemble(
+        "leaderServes",
+        Property,
+        Form::YesNo,
+        Some("yes"),
+        Some(|c, v| c.quorum.leader_serves = v.bool()),
+        "Whether the leader serves clients.",
+    ),
+    Key::ensemble(
+        "sync.asksQuorum",
+        Own,
+        Form::Bool,
+        Some("false"),
+        Some(|c, v| c.quorum.sync_asks_quorum = v.bool()),
+        "Whether a sync is answered only once a quorum has confirmed that this leader still leads. \
+         With `false` a leader that was cut off answers it until it knows, as Apache ZooKeeper's \
+         does.",
+    ),
+    Key::ensemble(
+        "electionAlg",
+        File,
+        Form::OneOf(&["3"]),
+        Some("3"),
+        None,
+        "The election algorithm.",
+    ),
+    Key::ensemble(
+        "peerType",
+        File,
+        Form::OneOf(&["participant", "observer"]),
+        Some("participant"),
+        None,
+        "Whether this server votes. Its `server.N` line decides; a difference is warned about.",
+    ),
+    Key::ensemble(
+        "quorumListenOnAllIPs",
+        File,
+        Form::Bool,
+        Some("false"),
+        Some(|c, v| c.quorum.listens_on_all = v.bool()),
+        "Whether quorum and election ports listen on every interface, not only on the addresses of \
+         the own `server.N` line.",
+    ),
+    Key::ensemble(
+        "electionPortBindRetry",
+        Property,
+        Form::NATURAL,
+        Some("3"),
+        Some(|c, v| c.quorum.bind_attempts = v.positive()),
+        "Attempts, a second apart, to listen on the quorum and on the election port; 0 is \
+         unlimited. After the last one the server ends with exit code 14.",
+    ),
+    Key::ensemble(
+        "tcpKeepAlive",
+        Property,
+        Form::Bool,
+        Some("false"),
+        Some(|c, v| c.quorum.has_keep_alive = v.bool()),
+        "Whether the system probes idle connections between servers.",
+    ),
+    Key::ensemble(
+        "cnxTimeout",
+        Property,
+        Form::AtLeast { floor: 1 },
+        Some("2000"),
+        Some(|c, v| c.quorum.election_connect_timeout = v.millis()),
+        "Milliseconds that an attempt to connect to another server's election port may take.",
+    ),
+    Key::ensemble(
+        "fastleader.minNotificationInterval",
+        Property,
+        Form::AtLeast { floor: 1 },
+        Some("200"),
+        Some(|c, v| c.quorum.vote_interval_min = v.millis()),
+        "Milliseconds before a vote is sent again.",
+    ),
+    Key::ensemble(
+        "fastleader.maxNotificationInterval",
+        Property,
+        Form::AtLeast { floor: 1 },
+        Some("60000"),
+        Some(|c, v| c.quorum.vote_interval_max = v.millis()),
+        "Milliseconds to which that time doubles.",
+    ),
+    Key::ensemble(
+        "multiAddress.enabled",
+        Property,
+        Form::Bool,
+        Some("false"),
+        Some(|c, v| c.quorum.allows_many_addresses = v.bool()),
+        "Whether a `server.N` line may have several addresses. All are listened on; to connect, \
+         they are tried side by side.",
+    ),
+    Key::ensemble(
+        "snapshotSizeFactor",
+        Property,
+        Form::Float,
+        Some("0.33"),
+        Some(|c, v| c.quorum.snapshot_size_factor = v.share()),
+        "Share of the newest snapshot's size up to which a learner is sent transactions of the log \
+         instead of a snapshot; below 0 never. `limits.bytesPerPeer` bounds it too.",
+    ),
+    Key::honoured(
+        "db.autocreate",
+        Property,
+        Form::Bool,
+        Some("true"),
+        |c, v| c.storage.trusts_empty_database = v.bool(),
+        "Whether empty data directories are an empty database. With `false` that needs a file \
+         `initialize` in one of them, which is removed then; without it the server ends with exit \
+         code 3, where Apache ZooKeeper would serve an empty tree.",
+    ),
+    Key::ensemble(
+        "reconfigEnabled",
+        File,
+        Form::Bool,
+        Some("false"),
+        Some(|c, v| c.reconfig_enabled = v.bool()),
+        "Whether reconfig is answered with UNIMPLEMENTED, or with RECONFIGDISABLED when this is \
+         `false`: the membership of an ensemble does not change while it runs, which a member \
+         with `true` warns about.",
+    ),
     Key::refused(
         "quorum.auth.enableSasl",
         File,
@@ -47,327 +226,183 @@ pub(super) const KEYS: &[Key] = &[
         &["false"],
         NO_SASL,
     ),
-    Key::ensemble(
-        "initLimit",
-        File,
-        Form::NATURAL,
-        None,
-        "Ticks that a learner may take to connect and to synchronize with the leader.",
-    ),
-    Key::ensemble(
-        "syncLimit",
-        File,
-        Form::NATURAL,
-        None,
-        "Ticks that a learner may be silent or behind.",
-    ),
-    Key::ensemble(
-        "connectToLearnerMasterLimit",
-        File,
-        Form::NATURAL,
-        Some("0"),
-        "Ticks that a learner may take to connect; 0 means `initLimit`.",
-    ),
-    Key::ensemble(
-        "electionAlg",
-        File,
-        Form::OneOf(&["3"]),
-        Some("3"),
-        "The election algorithm.",
-    ),
-    Key::ensemble(
-        "peerType",
-        File,
-        Form::OneOf(&["participant", "observer"]),
-        Some("participant"),
-        "Whether this server votes; the servers' list decides.",
-    ),
-    Key::ensemble(
-        "syncEnabled",
-        File,
-        Form::Bool,
-        Some("true"),
-        "Whether an observer keeps a log and snapshots.",
-    ),
-    Key::ensemble(
-        "observer.syncEnabled",
-        Property,
-        Form::Bool,
-        Some("true"),
-        "Whether an observer keeps a log and snapshots.",
-    ),
-    Key::ensemble(
-        "observerMasterPort",
-        File,
-        Form::ANY_INT,
-        Some("0"),
-        "The port on which a follower serves observers; 0 turns that off.",
-    ),
-    Key::ensemble(
-        "quorumListenOnAllIPs",
-        File,
-        Form::Bool,
-        Some("false"),
-        "Whether quorum and election ports listen on every interface.",
-    ),
-    Key {
-        set: Some(|c, v| c.reconfig_enabled = v.bool()),
-        ..Key::ensemble(
-            "reconfigEnabled",
-            File,
-            Form::Bool,
-            Some("false"),
-            "Whether the membership can change while the ensemble runs. A server that runs alone \
-             answers reconfig with UNIMPLEMENTED, or with RECONFIGDISABLED when this is `false`.",
-        )
-    },
-    Key::ensemble(
-        "localSessionsEnabled",
-        File,
-        Form::Bool,
-        Some("false"),
-        "Whether sessions start as known to one server only.",
-    ),
-    Key::ensemble(
-        "localSessionsUpgradingEnabled",
-        File,
-        Form::Bool,
-        Some("false"),
-        "Whether a local session becomes global when it creates an ephemeral node.",
-    ),
-    Key::ensemble(
-        "oraclePath",
-        File,
-        Form::Path,
-        None,
-        "The file that decides for an ensemble of two.",
-    ),
-    Key::ensemble(
-        "quorum.cnxn.threads.size",
-        File,
-        Form::ANY_INT,
-        Some("20"),
-        "Threads for connections between servers.",
-    ),
-    Key::ensemble(
+    Key::no_effect(
         "quorum.auth.learner.saslLoginContext",
         File,
         Form::Text,
-        Some("QuorumLearner"),
-        "The JAAS section of learners.",
+        &["QuorumLearner"],
+        NO_SASL,
     ),
-    Key::ensemble(
+    Key::no_effect(
         "quorum.auth.server.saslLoginContext",
         File,
         Form::Text,
-        Some("QuorumServer"),
-        "The JAAS section of servers.",
+        &["QuorumServer"],
+        NO_SASL,
     ),
-    Key::ensemble(
+    Key::no_effect(
         "quorum.auth.kerberos.servicePrincipal",
         File,
         Form::Text,
-        Some("zkquorum/localhost"),
-        "The principal of servers.",
+        &["zkquorum/localhost"],
+        NO_SASL,
     ),
-    Key::ensemble(
-        "multiAddress.enabled",
-        Property,
-        Form::Bool,
-        Some("false"),
-        "Whether a server may have several addresses.",
-    ),
-    Key::ensemble(
-        "multiAddress.reachabilityCheckEnabled",
-        Property,
-        Form::Bool,
-        Some("true"),
-        "Whether addresses are probed before use.",
-    ),
-    Key::ensemble(
-        "multiAddress.reachabilityCheckTimeoutMs",
-        Property,
-        Form::NATURAL,
-        Some("1000"),
-        "Milliseconds of such a probe.",
-    ),
-    Key::honoured(
-        "db.autocreate",
-        Property,
-        Form::Bool,
-        Some("true"),
-        |c, v| c.storage.trusts_empty_database = v.bool(),
-        "Whether empty data directories are an empty database. With `false` that needs a file \
-         `initialize` in one of them, which is removed then; without it the server ends with exit \
-         code 3, where Apache ZooKeeper would serve an empty tree.",
-    ),
-    Key::ensemble(
-        "snapshotSizeFactor",
-        Property,
-        Form::Float,
-        Some("0.33"),
-        "Share of a snapshot up to which a learner is sent txns of the log instead; below 0 never.",
-    ),
-    Key::ensemble(
-        "forceSnapshotSync",
-        Property,
-        Form::Bool,
-        Some("false"),
-        "Whether a learner is always sent a snapshot.",
-    ),
-    Key::ensemble(
-        "leader.maxConcurrentSnapSyncs",
-        Property,
+    Key::no_effect(
+        "observerMasterPort",
+        File,
         Form::ANY_INT,
-        Some("10"),
-        "Learners that are sent a snapshot at a time.",
+        &["0"],
+        NO_OBSERVER_MASTER,
     ),
-    Key::ensemble(
-        "leader.maxConcurrentDiffSyncs",
-        Property,
-        Form::ANY_INT,
-        Some("100"),
-        "Learners that are sent txns at a time.",
-    ),
-    Key::ensemble(
-        "leaderServes",
-        Property,
-        Form::YesNo,
-        Some("yes"),
-        "Whether the leader serves clients.",
-    ),
-    Key::ensemble(
-        "leaderConnectDelayDuringRetryMs",
-        Property,
-        Form::ANY_INT,
-        Some("100"),
-        "Milliseconds between a learner's attempts to connect.",
-    ),
-    Key::ensemble(
-        "leader.maxTimeToWaitForEpoch",
-        Property,
-        Form::ANY_INT,
-        Some("-1"),
-        "Milliseconds that a leader waits for the others' epochs; -1 means `initLimit`.",
-    ),
-    Key::ensemble(
-        "leader.ackLoggingFrequency",
-        Property,
-        Form::ANY_INT,
-        Some("1000"),
-        "Every how many txns an ACK is logged.",
-    ),
-    Key::ensemble(
-        "leader.nodelay",
-        Flag,
-        Form::Bool,
-        Some("true"),
-        "Whether the leader's sockets send at once.",
-    ),
-    Key::ensemble(
-        "follower.nodelay",
-        Flag,
-        Form::Bool,
-        Some("true"),
-        "Whether a learner's sockets send at once.",
-    ),
-    Key::ensemble(
-        "leader.closeSocketAsync",
-        EitherProperty,
-        Form::Bool,
-        Some("false"),
-        "Whether the leader closes sockets in the background.",
-    ),
-    Key::ensemble(
-        "learner.closeSocketAsync",
-        EitherProperty,
-        Form::Bool,
-        Some("false"),
-        "Whether a learner closes its socket in the background.",
-    ),
-    Key::ensemble(
-        "learner.asyncSending",
-        EitherProperty,
-        Form::Bool,
-        Some("false"),
-        "Whether a learner sends in the background.",
-    ),
-    Key::ensemble(
-        "follower.skipLearnerRequestToNextProcessor",
-        Property,
-        Form::Bool,
-        Some("false"),
-        "Whether a follower keeps its observers' requests out of its own pipeline.",
-    ),
-    Key::ensemble(
-        "forward_learner_requests_to_commit_processor_disabled",
-        Property,
-        Form::Bool,
-        Some("false"),
-        "Whether a follower keeps its observers' requests out of its own pipeline.",
-    ),
-    Key::ensemble(
-        "observer.reconnectDelayMs",
-        Property,
-        Form::NATURAL,
-        Some("0"),
-        "Milliseconds that an observer waits before it connects again.",
-    ),
-    Key::ensemble(
-        "observer.election.DelayMs",
-        Property,
-        Form::NATURAL,
-        Some("200"),
-        "Milliseconds that an observer waits for an election.",
-    ),
-    Key::ensemble(
+    Key::no_effect(
         "observerMaster.sizeLimit",
         Property,
         Form::ANY_INT,
-        Some("33554432"),
-        "Bytes of txns that a follower keeps for its observers.",
+        &["33554432"],
+        NO_OBSERVER_MASTER,
     ),
-    Key::ensemble(
-        "cnxTimeout",
+    Key::no_effect(
+        "follower.skipLearnerRequestToNextProcessor",
+        Property,
+        Form::Bool,
+        &["false"],
+        NO_OBSERVER_MASTER,
+    ),
+    Key::no_effect(
+        "forward_learner_requests_to_commit_processor_disabled",
+        Property,
+        Form::Bool,
+        &["false"],
+        NO_OBSERVER_MASTER,
+    ),
+    Key::no_effect("syncEnabled", File, Form::Bool, &["true"], OBSERVERS_STORE),
+    Key::no_effect(
+        "observer.syncEnabled",
+        Property,
+        Form::Bool,
+        &["true"],
+        OBSERVERS_STORE,
+    ),
+    Key::no_effect(
+        "observer.reconnectDelayMs",
+        Property,
+        Form::NATURAL,
+        &["0"],
+        "an observer connects again as soon as it knows a leader",
+    ),
+    Key::no_effect(
+        "observer.election.DelayMs",
+        Property,
+        Form::NATURAL,
+        &["200"],
+        "an observer follows whom the voters name, without a delay",
+    ),
+    Key::no_effect(
+        "localSessionsEnabled",
+        File,
+        Form::Bool,
+        &["false"],
+        GLOBAL_SESSIONS,
+    ),
+    Key::no_effect(
+        "localSessionsUpgradingEnabled",
+        File,
+        Form::Bool,
+        &["false"],
+        GLOBAL_SESSIONS,
+    ),
+    Key::no_effect(
+        "oraclePath",
+        File,
+        Form::Path,
+        &[],
+        "a quorum decides, also in an ensemble of two",
+    ),
+    Key::no_effect(
+        "quorum.cnxn.threads.size",
+        File,
+        Form::ANY_INT,
+        &["20"],
+        "connections between servers need no threads",
+    ),
+    Key::no_effect(
+        "multiAddress.reachabilityCheckEnabled",
+        Property,
+        Form::Bool,
+        &["true"],
+        TRIES_ALL,
+    ),
+    Key::no_effect(
+        "multiAddress.reachabilityCheckTimeoutMs",
+        Property,
+        Form::NATURAL,
+        &["1000"],
+        TRIES_ALL,
+    ),
+    Key::no_effect(
+        "forceSnapshotSync",
+        Property,
+        Form::Bool,
+        &["false"],
+        "a learner is sent what it lacks",
+    ),
+    Key::no_effect(
+        "leader.maxConcurrentSnapSyncs",
         Property,
         Form::ANY_INT,
-        Some("5000"),
-        "Milliseconds to connect to another server's election port.",
+        &["10"],
+        NO_SYNC_LIMIT,
     ),
-    Key::ensemble(
+    Key::no_effect(
+        "leader.maxConcurrentDiffSyncs",
+        Property,
+        Form::ANY_INT,
+        &["100"],
+        NO_SYNC_LIMIT,
+    ),
+    Key::no_effect(
+        "leader.maxTimeToWaitForEpoch",
+        Property,
+        Form::ANY_INT,
+        &["-1"],
+        "a leader waits for a quorum as long as initLimit says",
+    ),
+    Key::no_effect(
+        "leader.ackLoggingFrequency",
+        Property,
+        Form::ANY_INT,
+        &["1000"],
+        "acknowledgements are not logged",
+    ),
+    Key::no_effect("leader.nodelay", Flag, Form::Bool, &["true"], NODELAY),
+    Key::no_effect("follower.nodelay", Flag, Form::Bool, &["true"], NODELAY),
+    Key::no_effect(
+        "leader.closeSocketAsync",
+        EitherProperty,
+        Form::Bool,
+        &[],
+        ASYNC,
+    ),
+    Key::no_effect(
+        "learner.closeSocketAsync",
+        EitherProperty,
+        Form::Bool,
+        &[],
+        ASYNC,
+    ),
+    Key::no_effect(
+        "learner.asyncSending",
+        EitherProperty,
+        Form::Bool,
+        &[],
+        ASYNC,
+    ),
+    Key::no_effect(
         "quorumCnxnTimeoutMs",
         Property,
         Form::ANY_INT,
-        Some("-1"),
-        "Milliseconds of silence on an election connection; -1 is unlimited.",
-    ),
-    Key::ensemble(
-        "electionPortBindRetry",
-        Property,
-        Form::NATURAL,
-        Some("3"),
-        "Attempts to listen on the election port; 0 is unlimited.",
-    ),
-    Key::ensemble(
-        "fastleader.minNotificationInterval",
-        Property,
-        Form::ANY_INT,
-        Some("200"),
-        "Milliseconds before a vote is sent again.",
-    ),
-    Key::ensemble(
-        "fastleader.maxNotificationInterval",
-        Property,
-        Form::ANY_INT,
-        Some("60000"),
-        "Milliseconds to which that time doubles.",
-    ),
-    Key::ensemble(
-        "tcpKeepAlive",
-        Property,
-        Form::Bool,
-        Some("false"),
-        "Whether the system probes idle connections between servers.",
+        &["-1"],
+        "an election connection may be silent",
     ),
     Key::no_effect(
         "version",
@@ -386,10 +421,20 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
-/// What an ensemble of several servers is refused with.
-pub(in crate::config) const NO_ENSEMBLE: &str =
-    "this server runs alone and cannot join an ensemble";
-
 const NO_SASL: &str = "there is no SASL authentication between servers";
+
+const NO_OBSERVER_MASTER: &str = "observers follow the leader, not other followers";
+
+const OBSERVERS_STORE: &str = "an observer always keeps a log and snapshots";
+
+const GLOBAL_SESSIONS: &str = "every session is known to the whole ensemble";
+
+const TRIES_ALL: &str = "a server's addresses are tried side by side";
+
+const NO_SYNC_LIMIT: &str = "learners are brought up side by side, without a limit";
+
+const NODELAY: &str = "sockets always send at once";
+
+const ASYNC: &str = "sockets are written and closed without anything waiting for them";
 
 const TESTS: &str = "it belongs to Apache ZooKeeper's tests";

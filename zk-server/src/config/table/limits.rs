@@ -119,6 +119,16 @@ pub(super) const KEYS: &[Key] = &[
         "Watches that one session holds; 0 is unlimited. The request that would set one more is \
          refused with QUOTAEXCEEDED.",
     ),
+    Key::honoured(
+        "limits.bytesPerPeer",
+        Own,
+        Form::POSITIVE,
+        Some("134217728"),
+        |c, v| c.limits.bytes_per_peer_max = v.count(),
+        "Bytes for another server of the ensemble that it has not taken yet. Above the bound the \
+         connection is closed, so that a stuck server costs the others nothing; it is brought up \
+         again when it comes back.",
+    ),
     Key::no_effect(
         "largeRequestThreshold",
         Property,

@@ -15,8 +15,6 @@ mod storage;
 mod tls;
 mod tree;
 
-pub(super) use ensemble::NO_ENSEMBLE;
-
 use super::key::{Key, PROPERTY_PREFIX};
 
 /// The rows of one area.

@@ -112,16 +112,14 @@ pub(super) const KEYS: &[Key] = &[
         |c, v| c.storage.is_digest_enabled = v.bool(),
         "Whether the digest of the tree is kept, logged and compared.",
     ),
-    Key {
-        set: Some(|c, v| c.storage.commit_log_count = v.u32()),
-        ..Key::ensemble(
-            "commitLogCount",
-            Property,
-            Form::NATURAL,
-            Some("500"),
-            "Committed txns kept in memory for servers that fall behind.",
-        )
-    },
+    Key::ensemble(
+        "commitLogCount",
+        Property,
+        Form::NATURAL,
+        Some("500"),
+        Some(|c, v| c.storage.commit_log_count = v.u32()),
+        "Committed txns kept in memory for servers that fall behind.",
+    ),
     Key::honoured(
         "autopurge.purgeInterval",
         File,

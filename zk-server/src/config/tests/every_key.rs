@@ -12,6 +12,8 @@ fn name(key: &Key) -> String {
 fn sample(key: &Key) -> String {
     match key.name {
         "enforce.auth.enabled" => "false".to_owned(),
+        // No other value agrees with there being no servers.
+        "standaloneEnabled" => "true".to_owned(),
         _ => key.form.sample(),
     }
 }
@@ -58,6 +60,7 @@ fn has_a_setter_if_it_is_honoured_and_texts_of_its_form() {
 fn does_what_its_status_says_from_every_source() {
     for key in table::keys() {
         let (name, text) = (name(key), sample(key));
+        let dynamic = Some("server.1=localhost:2888:3888\n");
         let line = format!("{name}={text}");
         let base = "dataDir=/data\nclientPort=2181\n";
         let required = base
@@ -74,6 +77,7 @@ fn does_what_its_status_says_from_every_source() {
                 format!("zoo.cfg:{}", base.lines().count() + 1),
                 Given {
                     file: &file,
+                    dynamic,
                     ..NOTHING
                 },
             ),
@@ -82,6 +86,7 @@ fn does_what_its_status_says_from_every_source() {
                 Given {
                     file: &base,
                     jvm_flags: &prefixed,
+                    dynamic,
                     ..NOTHING
                 },
             ),
@@ -90,6 +95,7 @@ fn does_what_its_status_says_from_every_source() {
                 Given {
                     file: &base,
                     overrides: &[&line],
+                    dynamic,
                     ..NOTHING
                 },
             ),
