@@ -9,7 +9,8 @@
 //!
 //! 1. A sector it overlaps holds nothing but zeros from the entry's start (or from the sector's) to
 //!    the sector's end, or nothing but zeros, or nothing, follows from somewhere within the entry
-//!    on. A flipped bit leaves neither.
+//!    on. A flipped bit leaves neither. The first four bytes of every entry are zeros, and are no
+//!    such sector.
 //! 2. Where the first 44 bytes of the entry are not lost in such a sector, they are those of a
 //!    frame and of a transaction that can come next. Garbage is not.
 //! 3. The entry is not whole but for its length field: its checksum does not match the bytes up to
@@ -40,6 +41,8 @@ use crate::{FileSystem, IoError, IoOp, SECTOR_BYTES};
 const PREFIX_BYTES: usize = 12;
 /// The half of the frame's first field that is not zero.
 const PREFIX_SUM_AT: std::ops::Range<usize> = 4..8;
+/// A checksum is a long of 32 bits.
+const ZEROS_AT_START: usize = 4;
 /// A transaction's header, with which every body starts.
 const TXN_HEADER_BYTES: usize = 32;
 const ENTRY_END: u8 = b'B';
@@ -392,7 +395,8 @@ fn last_written(bytes: &[u8]) -> Option<usize> {
 
 /// Looks for a sector of which everything from the entry's start on is zeros. `bytes` stands at
 /// `offset` of the file, and zeros follow it; the entry spans the first `extent` bytes. Returns
-/// where the zeros start.
+/// where the zeros start. A sector that has of the entry no more than what is zeros in every entry
+/// tells nothing.
 fn first_lost_sector(bytes: &[u8], offset: u64, extent: usize) -> Option<usize> {
     let into_sector = usize::try_from(offset % SECTOR_BYTES as u64).unwrap_or(0);
     let mut at = 0;
@@ -403,7 +407,7 @@ fn first_lost_sector(bytes: &[u8], offset: u64, extent: usize) -> Option<usize> 
             return Some(at);
         };
         let piece = bytes.get(at..end).unwrap_or(rest);
-        if piece.iter().all(|&byte| byte == 0) {
+        if end > ZEROS_AT_START && piece.iter().all(|&byte| byte == 0) {
             return Some(at);
         }
         at = end;

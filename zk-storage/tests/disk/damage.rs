@@ -113,6 +113,32 @@ fn every_flipped_bit_of_a_log_is_noticed_with_and_without_the_mark() {
 }
 
 #[test]
+fn a_flipped_bit_is_noticed_in_an_entry_that_begins_at_a_sectors_end() {
+    for bytes_before_end in 1..=8 {
+        let disk = MemoryFileSystem::new();
+        let mut server = Server::start(&disk);
+        let header = LogHeader::default().to_bytes().len();
+        let frame = 13;
+        let first = 512 - bytes_before_end - header - frame;
+        let padding = first - record(1, 0).to_bytes().len();
+        server.batch(1, padding).unwrap();
+        server.batch(1, 600).unwrap();
+        server.batch(1, 10).unwrap();
+        drop(server);
+        disk.kill();
+        let disk = without_mark(&disk);
+        let begin = 512 - bytes_before_end;
+        let end = begin + frame + record(2, 600).to_bytes().len();
+        assert_eq!(start(&disk, "").unwrap(), 3);
+        for bit in begin * 8..end * 8 {
+            let damaged = with(&disk, "log.1", |log| log[bit / 8] ^= 1 << (bit % 8));
+            let what = format!("{bytes_before_end} bytes before the sector's end, bit {bit}");
+            assert!(!assert_whole_or_refused(&damaged, &what));
+        }
+    }
+}
+
+#[test]
 fn every_byte_of_a_marked_log_may_become_anything() {
     let disk = disk();
     let end = end_of_entries(&disk, "log.6");
