@@ -37,7 +37,8 @@ pub(crate) fn read(
         return Ok(None);
     }
     let file = fs.open(path, OpenMode::Read).context(IoOp::Open, path)?;
-    let mut content = vec![0; bytes_max];
+    let bytes = file.len().context(IoOp::Length, path)?;
+    let mut content = vec![0; usize::try_from(bytes).map_or(bytes_max, |all| all.min(bytes_max))];
     let read = file.read_at(&mut content, 0).context(IoOp::Read, path)?;
     content.truncate(read);
     Ok(Some(content))

@@ -18,6 +18,8 @@ const SNAPPY_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
 const SNAPPY_HEADER_BYTES: usize = 16;
 /// snappy-java writes blocks of 32 KiB; more than this is no block.
 const SNAPPY_BLOCK_BYTES_MAX: usize = 64 << 20;
+/// A copy of at most 64 bytes takes three.
+const SNAPPY_RATIO_MAX: usize = 22;
 
 impl Compression {
     pub(crate) fn of(path: &Path) -> Option<Self> {
@@ -79,10 +81,15 @@ impl<R: Read> SnappyReader<R> {
         if length > SNAPPY_BLOCK_BYTES_MAX {
             return Err(invalid("a snappy block is too long"));
         }
-        let mut compressed = vec![0; length];
-        self.file.read_exact(&mut compressed)?;
+        // Memory is taken for what is there, not for what a length says.
+        let mut compressed = Vec::new();
+        let mut block = self.file.by_ref().take(length as u64);
+        if block.read_to_end(&mut compressed)? < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let decompressed = snap::raw::decompress_len(&compressed).map_err(io::Error::other)?;
-        if decompressed > SNAPPY_BLOCK_BYTES_MAX {
+        let most = compressed.len().saturating_mul(SNAPPY_RATIO_MAX);
+        if decompressed > most.min(SNAPPY_BLOCK_BYTES_MAX) {
             return Err(invalid("a snappy block is too long"));
         }
         self.block = snap::raw::Decoder::new()
