@@ -4,6 +4,10 @@ use alloc::collections::BTreeMap;
 
 use zk_proto::SessionId;
 
+/// How far ids start beyond those of sessions that a clock shows in the future: as many ms have room
+/// for 2^36 ids.
+const AHEAD_MS: u64 = 1 << 20;
+
 /// Gives out ids, each once.
 #[derive(Debug)]
 pub(crate) struct SessionIds {
@@ -12,17 +16,23 @@ pub(crate) struct SessionIds {
 
 impl SessionIds {
     /// Starts with the low 40 bits of the time in ms, and the server's number above them
-    /// (`SessionTrackerImpl.initializeNextSessionId`, 3.9.5). Ids of sessions that are open and would
-    /// follow are left behind, so that a clock that went back gives no id twice while its session is
-    /// open.
+    /// (`SessionTrackerImpl.initializeNextSessionId`, 3.9.5).
+    ///
+    /// Open sessions with ids that would follow say that the clock went back. Then ids beyond theirs
+    /// may have been given to sessions that are over, whose clients may not know it yet: the ids start
+    /// well beyond, at a place that is another one at every start.
     #[expect(clippy::cast_sign_loss, reason = "an id is a bit pattern")]
     #[expect(clippy::cast_possible_wrap, reason = "an id is a bit pattern")]
     pub(crate) fn new(server_id: u8, wall_ms: i64, recovered: &BTreeMap<SessionId, i32>) -> Self {
         let number = u64::from(server_id) << 56;
-        let first = SessionId((((wall_ms as u64) << 24 >> 8) | number) as i64);
+        let id = |ms: u64| SessionId(((ms << 24 >> 8) | number) as i64);
+        let first = id(wall_ms as u64);
         let last = SessionId((number | 0xff_ffff_ffff_ffff) as i64);
         let next = match recovered.range(first..=last).next_back() {
-            Some((&newest, _)) => following(newest),
+            Some((&newest, _)) => {
+                let newest_ms = newest.0 as u64 >> 16 & 0xff_ffff_ffff;
+                id(newest_ms + AHEAD_MS + (wall_ms as u64 & (AHEAD_MS - 1)))
+            }
             None => first,
         };
         Self { next }
@@ -51,6 +61,8 @@ fn following(id: SessionId) -> SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
 
     fn free(_: SessionId) -> bool {
         false
@@ -77,10 +89,25 @@ mod tests {
         );
         let later = SessionId(id.0 + 77);
         let recovered = BTreeMap::from([(SessionId(5), 1), (later, 1)]);
-        assert_eq!(
-            SessionIds::new(0xfe, 0x0023_4567_89ab, &recovered).next(free),
-            SessionId(later.0 + 1)
-        );
+        let next = SessionIds::new(0xfe, 0x0023_4567_89ab, &recovered).next(free);
+        assert!(next > SessionId(later.0 + (1 << 36)), "{next}");
+    }
+
+    #[test]
+    fn a_clock_that_went_back_gives_no_id_of_the_life_before() {
+        let none = BTreeMap::new();
+        let mut before = SessionIds::new(1, 2_000_000, &none);
+        let open = before.next(free);
+        let ended: Vec<_> = (0..100).map(|_| before.next(free)).collect();
+        let recovered = BTreeMap::from([(open, 1)]);
+        let mut given = Vec::new();
+        // The second start has another time, or the ids would be those of the first.
+        for wall_ms in [1_000_000, 1_000_001] {
+            let mut ids = SessionIds::new(1, wall_ms, &recovered);
+            given.extend((0..100).map(|_| ids.next(free)));
+        }
+        let all: BTreeSet<_> = ended.iter().chain(&given).collect();
+        assert_eq!(all.len(), 300);
     }
 
     #[test]
