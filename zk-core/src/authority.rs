@@ -98,8 +98,10 @@ impl Authority {
         pending.map(|pending| (pending.header.zxid, &pending.record))
     }
 
-    /// Ends, and leaves what was made and is not applied.
-    pub(crate) fn into_unapplied(self) -> VecDeque<Unapplied> {
+    /// Ends, and leaves what was sent to disks and is not applied. What was made just now, and not
+    /// even sent to the own disk, never happened.
+    pub(crate) fn into_unapplied(mut self) -> VecDeque<Unapplied> {
+        self.pending.truncate(self.pending.len() - self.made.len());
         self.pending
     }
 

@@ -63,6 +63,11 @@ impl Recent {
         Some(*before)
     }
 
+    /// Whether everything after `zxid` is here, where `last` is the newest transaction of all.
+    pub(crate) fn has_all_after(&self, zxid: Zxid, last: Zxid) -> bool {
+        zxid >= last || self.first().is_some_and(|first| first <= zxid.next())
+    }
+
     /// Those after `zxid`, oldest first.
     pub(crate) fn after(&self, zxid: Zxid) -> impl Iterator<Item = &(Zxid, Bytes)> {
         let at = self.txns.partition_point(|&(before, _)| before <= zxid);
@@ -92,6 +97,18 @@ mod tests {
         assert_eq!(recent.last_before(Zxid(5)), Some(Zxid(2)));
         assert_eq!(recent.last_before(Zxid(2)), None);
         assert!(recent.contains(Zxid(5)) && !recent.contains(Zxid(4)));
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let mut recent = Recent::new(2);
+        assert!(recent.has_all_after(Zxid(3), Zxid(3)), "nothing is missing");
+        assert!(!recent.has_all_after(Zxid(2), Zxid(3)), "3 is");
+        for zxid in [1, 2, 3] {
+            recent.push(Zxid(zxid), &Bytes::new());
+        }
+        assert!(recent.has_all_after(Zxid(1), Zxid(3)));
+        assert!(!recent.has_all_after(Zxid(0), Zxid(3)), "1 is");
     }
 
     #[test]

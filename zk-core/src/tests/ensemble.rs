@@ -735,6 +735,70 @@ fn a_learner_far_behind_is_served_from_the_log_or_gets_the_state() {
 }
 
 #[test]
+fn a_leader_with_a_slow_disk_leaves_no_hole_between_its_log_and_its_memory() {
+    for recent_txns in [500, 1, 0] {
+        let mut ensemble = Ensemble::new(3, 0);
+        ensemble.recent_txns = recent_txns;
+        let mut ensemble = restarted(ensemble);
+        let leader = ensemble.leader();
+        let followers = ensemble.followers();
+        ensemble.kill(followers[0]);
+        let mut client = ensemble.connect(leader);
+        ensemble.call(&mut client, create("/on-disk")).unwrap();
+        // The others agree on what is not on the leader's own disk yet.
+        ensemble.start(followers[0]);
+        ensemble.run(Duration::from_millis(500));
+        ensemble.flushes = false;
+        for path in ["/a", "/b", "/c"] {
+            let xid = ensemble.send(&mut client, create(path));
+            ensemble.settle();
+            for &id in &followers {
+                ensemble.flush(id);
+            }
+            ensemble.settle();
+            assert!(ensemble.reply(&client, xid).is_some());
+        }
+        ensemble.kill(followers[0]);
+        ensemble
+            .servers
+            .get_mut(&followers[0])
+            .unwrap()
+            .disk
+            .log
+            .truncate(1);
+        ensemble.start(followers[0]);
+        for _ in 0..50 {
+            ensemble.run(Duration::from_millis(5));
+            for &id in &followers {
+                ensemble.flush(id);
+            }
+        }
+        ensemble.flushes = true;
+        ensemble.run(Duration::from_millis(500));
+        ensemble.assert_agreed();
+    }
+}
+
+#[test]
+fn what_a_leader_makes_as_it_gives_up_never_happened() {
+    let mut ensemble = elected(3, 0);
+    let old = ensemble.leader();
+    let client = ensemble.connect_as(old, connect_request(300));
+    ensemble.isolate(old);
+    // Stopped for long, it finds in one step that the session expired and that nobody follows it.
+    ensemble.now.monotonic += Duration::from_secs(2);
+    ensemble.input(old, Input::Tick);
+    ensemble.settle();
+    assert!(!ensemble.core(old).is_serving());
+    let mut sessions = ensemble.core(old).sessions();
+    assert!(sessions.any(|session| session.id == client.session));
+    drop(sessions);
+    ensemble.rejoin(old);
+    ensemble.run(Duration::from_secs(2));
+    ensemble.assert_agreed();
+}
+
+#[test]
 fn a_session_moves_to_another_server_and_its_ephemeral_lives_on() {
     let mut ensemble = elected(3, 0);
     let leader = ensemble.leader();

@@ -38,6 +38,10 @@ impl Leader {
                 let packets = diff(&FromLeader::Trunc { zxid: to }, replica.recent.after(to));
                 send(replica, link, packets);
             }
+            // What is agreed on and not on this disk yet has to be in memory.
+            Plan::Log if !replica.recent.has_all_after(facts.flushed, last) => {
+                send_snapshot(replica, link);
+            }
             Plan::Log => {
                 let to = last.min(facts.flushed);
                 learner.stage = LearnerStage::Reading;
