@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use zk_core::Core;
 
 use super::report::JavaAddress;
@@ -90,47 +91,13 @@ fn render_sets(text: &mut String, sets: &BTreeMap<Duration, Vec<String>>, clock:
     }
 }
 
-/// A time in the notation of `java.util.Date`, in UTC: `Sun Nov 22 06:43:15 UTC 2026`.
+/// A time in the notation of `java.util.Date`, in UTC: `Sun Nov 22 06:43:15 UTC 2026`. What is beyond
+/// the year 9999 stays a number.
 fn java_date(wall_ms: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let seconds = wall_ms.div_euclid(1000);
-    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    let weekday = DAYS
-        .iter()
-        .cycle()
-        .nth(index(days.rem_euclid(7)))
-        .unwrap_or(&"");
-    let month = MONTHS.get(index(month - 1)).unwrap_or(&"");
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
-}
-
-fn index(number: i64) -> usize {
-    usize::try_from(number).unwrap_or_default()
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar: eras of 400
-/// years that begin on the first of March, so that the leap day comes last.
-fn civil(days: i64) -> (i64, i64, i64) {
-    const DAYS_TO_EPOCH: i64 = 719_468;
-    const ERA: i64 = 146_097;
-    let days = days + DAYS_TO_EPOCH;
-    let (era, of_era) = (days.div_euclid(ERA), days.rem_euclid(ERA));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
+    match Timestamp::from_millisecond(wall_ms) {
+        Ok(time) => time.strftime("%a %b %d %H:%M:%S UTC %Y").to_string(),
+        Err(_) => format!("{wall_ms} ms"),
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +112,7 @@ mod tests {
             (1_709_164_800_999, "Thu Feb 29 00:00:00 UTC 2024"),
             (4_107_542_399_000, "Sun Feb 28 23:59:59 UTC 2100"),
             (-1, "Wed Dec 31 23:59:59 UTC 1969"),
+            (i64::MAX, "9223372036854775807 ms"),
         ] {
             assert_eq!(java_date(wall_ms), text);
         }
