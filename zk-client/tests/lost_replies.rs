@@ -6,16 +6,21 @@ mod fake;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fake::{Fake, SESSION, created_path, owned_by};
+use fake::{Fake, SESSION, completed, created_path};
 use futures::StreamExt;
 use tokio::time::timeout;
 use zk_client::{
-    ErrorCode, GapCause, Kind, OpCode, Outcome, Parents, SessionEnd, SessionId, Stat, State,
-    WatchEvent,
+    Create, ErrorCode, GapCause, Handle, Kind, OpCode, Outcome, Parents, SessionEnd, SessionId,
+    Stat, State, WatchEvent,
 };
 use zk_proto::{EventType, Request, Response};
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// A create of a contender.
+fn contender(handle: &Handle) -> Create {
+    handle.create("/l/lock-").ephemeral().sequential()
+}
 
 fn name_of(path: &str) -> String {
     path.rsplit('/')
@@ -29,14 +34,8 @@ fn name_of(path: &str) -> String {
 async fn a_create_that_was_applied_is_found_after_its_reply_was_lost() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
-    let create = zk
-        .create("/l/lock-")
-        .ephemeral()
-        .sequential()
-        .protected()
-        .submit();
-    let (_, request) = link.expect(OpCode::CREATE2).await;
-    let created = format!("{}0000000003", created_path(&request));
+    let create = contender(&zk).protected().submit();
+    let (_, created) = link.expect_create(3).await;
     drop(link);
     let server = async {
         let mut link = fake.accept(SESSION).await;
@@ -60,12 +59,7 @@ async fn a_create_that_was_applied_is_found_after_its_reply_was_lost() {
 async fn a_create_that_was_not_applied_is_made_again_under_the_same_name() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
-    let create = zk
-        .create("/l/lock-")
-        .ephemeral()
-        .sequential()
-        .protected()
-        .submit();
+    let create = contender(&zk).protected().submit();
     let (_, first) = link.expect(OpCode::CREATE2).await;
     drop(link);
     let server = async {
@@ -73,9 +67,8 @@ async fn a_create_that_was_not_applied_is_made_again_under_the_same_name() {
         link.expect_lookup("/l", &[], OpCode::GET_CHILDREN2).await;
         let (xid, second) = link.expect(OpCode::CREATE2).await;
         assert_eq!(first, second);
-        let path = format!("{}0000000004", created_path(&second));
-        link.reply(xid, Ok(Response::PathAndStat(path, owned_by(SESSION))))
-            .await;
+        let path = completed(&second, 4);
+        link.reply_created(xid, &path, SESSION).await;
         link
     };
     let (created, _link) = tokio::join!(create, server);
@@ -86,14 +79,8 @@ async fn a_create_that_was_not_applied_is_made_again_under_the_same_name() {
 async fn a_znode_of_another_session_under_the_own_name_is_deleted_and_created_anew() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
-    let create = zk
-        .create("/l/lock-")
-        .ephemeral()
-        .sequential()
-        .protected()
-        .submit();
-    let (_, request) = link.expect(OpCode::CREATE2).await;
-    let stale = format!("{}0000000003", created_path(&request));
+    let create = contender(&zk).protected().submit();
+    let (_, stale) = link.expect_create(3).await;
     drop(link);
     let server = async {
         let mut link = fake.accept(SESSION).await;
@@ -101,10 +88,8 @@ async fn a_znode_of_another_session_under_the_own_name_is_deleted_and_created_an
             .await;
         link.expect_exists(&stale, SESSION - 1).await;
         link.expect_delete(&stale).await;
-        let (xid, request) = link.expect(OpCode::CREATE2).await;
-        let path = format!("{}0000000004", created_path(&request));
-        link.reply(xid, Ok(Response::PathAndStat(path, owned_by(SESSION))))
-            .await;
+        let (xid, path) = link.expect_create(4).await;
+        link.reply_created(xid, &path, SESSION).await;
         link
     };
     let (created, _link) = tokio::join!(create, server);
@@ -153,18 +138,8 @@ async fn a_create_goes_on_in_the_next_session_under_another_name() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
     let session = zk.session();
-    let free = zk
-        .create("/l/lock-")
-        .ephemeral()
-        .sequential()
-        .protected()
-        .submit();
-    let bound = session
-        .create("/l/lock-")
-        .ephemeral()
-        .sequential()
-        .protected()
-        .submit();
+    let free = contender(&zk).protected().submit();
+    let bound = contender(&session).protected().submit();
     let (_, first) = link.expect(OpCode::CREATE2).await;
     link.expect(OpCode::CREATE2).await;
     drop(link);
@@ -172,9 +147,8 @@ async fn a_create_goes_on_in_the_next_session_under_another_name() {
         let mut link = fake.accept(SESSION + 1).await;
         let (xid, request) = link.expect(OpCode::CREATE2).await;
         assert_ne!(first, request);
-        let path = format!("{}0000000009", created_path(&request));
-        link.reply(xid, Ok(Response::PathAndStat(path, owned_by(SESSION + 1))))
-            .await;
+        let path = completed(&request, 9);
+        link.reply_created(xid, &path, SESSION + 1).await;
         link
     };
     let (free, bound, _link) = tokio::join!(free, bound, server);
@@ -194,17 +168,9 @@ async fn a_create_goes_on_in_the_next_session_under_another_name() {
 async fn a_create_that_is_dropped_before_its_reply_is_undone() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
-    drop(
-        zk.create("/l/lock-")
-            .ephemeral()
-            .sequential()
-            .protected()
-            .submit(),
-    );
-    let (xid, request) = link.expect(OpCode::CREATE2).await;
-    let path = format!("{}0000000000", created_path(&request));
-    let reply = Response::PathAndStat(path.clone(), owned_by(SESSION));
-    link.reply(xid, Ok(reply)).await;
+    drop(contender(&zk).protected().submit());
+    let (xid, path) = link.expect_create(0).await;
+    link.reply_created(xid, &path, SESSION).await;
     link.expect_lookup("/l", &[name_of(&path)], OpCode::GET_CHILDREN)
         .await;
     link.expect_delete(&path).await;
@@ -214,14 +180,8 @@ async fn a_create_that_is_dropped_before_its_reply_is_undone() {
 async fn a_create_that_is_dropped_is_undone_also_when_the_link_is_lost_twice() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
-    let create = zk
-        .create("/l/lock-")
-        .ephemeral()
-        .sequential()
-        .owned()
-        .submit();
-    let (_, request) = link.expect(OpCode::CREATE2).await;
-    let path = format!("{}0000000000", created_path(&request));
+    let create = contender(&zk).owned().submit();
+    let (_, path) = link.expect_create(0).await;
     drop(create);
     drop(link);
     let mut link = fake.accept(SESSION).await;
@@ -239,22 +199,17 @@ async fn a_create_that_is_dropped_is_undone_also_when_the_link_is_lost_twice() {
 async fn a_create_that_times_out_is_undone() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
-    let create = zk
-        .create("/l/lock-")
-        .ephemeral()
-        .sequential()
+    let create = contender(&zk)
         .protected()
         .timeout(Duration::from_millis(50));
     let create = tokio::spawn(create.into_future());
-    let (xid, request) = link.expect(OpCode::CREATE2).await;
-    let path = format!("{}0000000000", created_path(&request));
+    let (xid, path) = link.expect_create(0).await;
     let error = create.await.unwrap().unwrap_err();
     assert_eq!(
         (error.kind(), error.outcome()),
         (&Kind::Timeout, Outcome::Unknown)
     );
-    let reply = Response::PathAndStat(path.clone(), owned_by(SESSION));
-    link.reply(xid, Ok(reply)).await;
+    link.reply_created(xid, &path, SESSION).await;
     let (xid, _) = link.expect(OpCode::SYNC).await;
     link.reply(xid, Ok(Response::Path("/l".to_owned()))).await;
     // The create itself may have begun to look for its znode before its time ran out.
@@ -284,16 +239,9 @@ async fn an_owned_znode_is_deleted_when_dropped_and_kept_when_asked() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
     for keep in [true, false] {
-        let create = zk
-            .create("/l/lock-")
-            .ephemeral()
-            .sequential()
-            .owned()
-            .submit();
-        let (xid, request) = link.expect(OpCode::CREATE2).await;
-        let path = format!("{}0000000000", created_path(&request));
-        let reply = Response::PathAndStat(path.clone(), owned_by(SESSION));
-        link.reply(xid, Ok(reply)).await;
+        let create = contender(&zk).owned().submit();
+        let (xid, path) = link.expect_create(0).await;
+        link.reply_created(xid, &path, SESSION).await;
         let node = create.await.unwrap();
         if keep {
             assert_eq!(node.keep().path(), path);
@@ -308,16 +256,9 @@ async fn an_owned_znode_is_deleted_when_dropped_and_kept_when_asked() {
 async fn releasing_survives_a_lost_link_and_an_unknown_outcome() {
     let fake = Fake::start().await;
     let (zk, mut link) = fake.client().await;
-    let create = zk
-        .create("/l/lock-")
-        .ephemeral()
-        .sequential()
-        .owned()
-        .submit();
-    let (xid, request) = link.expect(OpCode::CREATE2).await;
-    let path = format!("{}0000000000", created_path(&request));
-    let reply = Response::PathAndStat(path, owned_by(SESSION));
-    link.reply(xid, Ok(reply)).await;
+    let create = contender(&zk).owned().submit();
+    let (xid, path) = link.expect_create(0).await;
+    link.reply_created(xid, &path, SESSION).await;
     let node = create.await.unwrap();
     let release = tokio::spawn(node.release());
     link.expect(OpCode::DELETE).await;
@@ -485,8 +426,7 @@ async fn missing_parents_are_made_from_the_top_as_containers() {
             link.reply(xid, result.map(|()| made)).await;
         }
         let (xid, request) = link.expect(OpCode::CREATE2).await;
-        let made = Response::PathAndStat(created_path(&request), Stat::default());
-        link.reply(xid, Ok(made)).await;
+        link.reply_created(xid, &created_path(&request), 0).await;
     };
     let (created, ()) = tokio::join!(create, server);
     assert_eq!(created.unwrap().path(), "/a/b/c");
@@ -663,4 +603,29 @@ async fn ephemerals_outside_the_root_are_not_shown() {
     link.reply(xid, Ok(Response::Ephemerals(paths.to_vec())))
         .await;
     assert_eq!(asked.await.unwrap(), ["/a", "/"]);
+}
+
+/// Whatever a request meets on its way to a client that ends, it has an end itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_lost_between_a_client_and_its_end() {
+    for _ in 0..100 {
+        let fake = Fake::start().await;
+        let (zk, link) = fake.client().await;
+        let asking = (0..4).map(|_| {
+            let zk = zk.clone();
+            tokio::spawn(async move { while zk.get("/").submit().await.is_ok() {} })
+        });
+        let asking = asking.collect::<Vec<_>>();
+        let closing = zk.clone();
+        tokio::spawn(async move { closing.close(Duration::ZERO).await });
+        // Nobody confirms the end, which then comes at once.
+        drop(link);
+        let more = (0..50).map(|_| zk.get("/").submit()).collect::<Vec<_>>();
+        for request in more {
+            timeout(SOON, request).await.unwrap().unwrap_err();
+        }
+        for task in asking {
+            timeout(SOON, task).await.unwrap().unwrap();
+        }
+    }
 }

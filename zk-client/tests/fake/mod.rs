@@ -162,6 +162,18 @@ impl Link {
         .await;
     }
 
+    /// The next request, which must be a sequential create: its number and the path with `seq`.
+    pub(crate) async fn expect_create(&mut self, seq: i32) -> (Xid, String) {
+        let (xid, request) = self.expect(OpCode::CREATE2).await;
+        (xid, completed(&request, seq))
+    }
+
+    /// Answers a create: the znode is there, of this owner.
+    pub(crate) async fn reply_created(&mut self, xid: Xid, path: &str, owner: i64) {
+        let reply = Response::PathAndStat(path.to_owned(), owned_by(owner));
+        self.reply(xid, Ok(reply)).await;
+    }
+
     /// Answers a delete of this path.
     pub(crate) async fn expect_delete(&mut self, path: &str) {
         let (xid, request) = self.expect(OpCode::DELETE).await;
@@ -216,4 +228,9 @@ pub(crate) fn created_path(request: &Request) -> String {
         Request::Create(create) => create.path.clone(),
         other => panic!("{other:?}"),
     }
+}
+
+/// The same, completed as the server does for a sequential znode.
+pub(crate) fn completed(request: &Request, seq: i32) -> String {
+    format!("{}{seq:010}", created_path(request))
 }
