@@ -10,18 +10,29 @@
 //! | persistent | addWatch | when removed | the path's data and children |
 //! | recursive | addWatch | when removed | data of the path and of all below it |
 //!
-//! Paths are kept once and numbered, connections are slots, so that a watch is two small integers.
-//! Each connection knows its place in every list it is in: adding, removing and firing cost the same
-//! however many others watch. Events are for the caller to make, and to withhold.
+//! Paths are kept once and numbered, as are watchers, so that a watch is two small integers. Each
+//! watcher knows its place in every list it is in: adding, removing and firing cost the same however
+//! many others watch. Nothing is moved as a whole when it grows, and a connection with many watches
+//! is forgotten bit by bit, so that no single call takes long. Events are for the caller to make, and
+//! to withhold.
 
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::ops::BitOr;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::WatchSummary;
+use crate::slab::Slab;
+
+/// Tables of paths, each of which grows by itself.
+const SHARDS: u64 = 256;
+/// Paths that lie together in memory.
+const PAGE: usize = 256;
+/// Watches of a closed connection that one call removes.
+const FORGOTTEN_AT_ONCE: usize = 128;
 
 /// Which list of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +67,11 @@ impl BitOr for Modes {
     }
 }
 
+/// An entry of a list.
 #[derive(Debug)]
 struct Watcher {
-    slot: u32,
+    /// Its number, which is not the connection's slot: that is used again at once.
+    watcher: u32,
     modes: Modes,
 }
 
@@ -85,17 +98,23 @@ impl Watched {
     }
 }
 
-/// A connection's places: the index of its entry in each list.
+/// A connection's places: the index of its entry in each list, by the path's number.
 #[derive(Debug, Default)]
 struct Places {
-    data: HashMap<u32, u32>,
-    children: HashMap<u32, u32>,
+    data: BTreeMap<u32, u32>,
+    children: BTreeMap<u32, u32>,
+    /// The connection's slot; none once it is closed.
+    slot: Option<u32>,
     /// The round of events in which it was told last.
     told: u64,
 }
 
 impl Places {
-    fn of(&mut self, about: About) -> &mut HashMap<u32, u32> {
+    fn len(&self) -> usize {
+        self.data.len() + self.children.len()
+    }
+
+    fn of(&mut self, about: About) -> &mut BTreeMap<u32, u32> {
         match about {
             About::Data => &mut self.data,
             About::Children => &mut self.children,
@@ -103,63 +122,120 @@ impl Places {
     }
 }
 
-/// All watches of a server.
+/// The watched paths by number, in pages, so that their number grows without moving any.
 #[derive(Debug, Default)]
+struct Paths {
+    pages: Vec<Box<[Option<Watched>]>>,
+    end: u32,
+    free: Vec<u32>,
+}
+
+impl Paths {
+    fn find(&self, number: u32) -> Option<&Watched> {
+        let (page, place) = (number as usize / PAGE, number as usize % PAGE);
+        self.pages.get(page)?.get(place)?.as_ref()
+    }
+
+    fn get(&self, number: u32) -> &Watched {
+        self.find(number).expect(CONSISTENT)
+    }
+
+    fn entry(&mut self, number: u32) -> &mut Option<Watched> {
+        let (page, place) = (number as usize / PAGE, number as usize % PAGE);
+        let page = self.pages.get_mut(page);
+        page.and_then(|page| page.get_mut(place)).expect(CONSISTENT)
+    }
+
+    fn get_mut(&mut self, number: u32) -> &mut Watched {
+        self.entry(number).as_mut().expect(CONSISTENT)
+    }
+
+    fn insert(&mut self, watched: Watched) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            let number = self.end;
+            self.end = number.checked_add(1).expect(BOUNDED);
+            if (number as usize).is_multiple_of(PAGE) {
+                self.pages.push((0..PAGE).map(|_| None).collect());
+            }
+            number
+        });
+        *self.entry(number) = Some(watched);
+        number
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Watched> {
+        self.pages.iter().flatten().flatten()
+    }
+}
+
+/// All watches of a server.
+#[derive(Debug)]
 pub(crate) struct Watches {
     hasher: DefaultHashBuilder,
     /// Numbers of the watched paths, by path.
-    numbers: HashTable<u32>,
-    watched: Vec<Option<Watched>>,
-    free: Vec<u32>,
-    /// By slot of the connection.
-    places: Vec<Places>,
+    numbers: Box<[HashTable<u32>]>,
+    watched: Paths,
+    watchers: Slab<Places>,
+    /// The watcher of a connection's slot, once it has watched anything.
+    by_slot: Vec<Option<u32>>,
+    /// Watchers whose connection is closed and that stand in lists still.
+    leaving: VecDeque<u32>,
     round: u64,
     recursive: usize,
     summary: WatchSummary,
 }
 
 const CONSISTENT: &str = "lists, places and numbers are changed together";
+const BOUNDED: &str = "watches are bounded far below 2³²";
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            numbers: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            watched: Paths::default(),
+            watchers: Slab::new(),
+            by_slot: Vec::new(),
+            leaving: VecDeque::new(),
+            round: 0,
+            recursive: 0,
+            summary: WatchSummary::default(),
+        }
+    }
+}
 
 impl Watches {
-    /// How many there are.
+    /// How many there are. A path whose watchers are being forgotten counts until they are.
     pub(crate) const fn summary(&self) -> WatchSummary {
         self.summary
     }
 
     /// Watches that the connection has.
     pub(crate) fn count(&self, slot: u32) -> usize {
-        self.places
-            .get(slot as usize)
-            .map_or(0, |places| places.data.len() + places.children.len())
+        let watcher = self.watcher(slot);
+        watcher.map_or(0, |watcher| self.watchers.get(watcher).len())
     }
 
     /// Adds a mode; no more than one mode at a time.
     pub(crate) fn add(&mut self, slot: u32, path: &str, about: About, mode: Modes) {
         let number = self.number(path);
-        if self.places.len() <= slot as usize {
-            self.places.resize_with(slot as usize + 1, Places::default);
-        }
-        let list = self
-            .watched
-            .get_mut(number as usize)
-            .and_then(Option::as_mut)
-            .expect(CONSISTENT)
-            .list_mut(about);
-        let places = self.places.get_mut(slot as usize).expect(CONSISTENT);
+        let watcher = self.watcher_or_insert(slot);
+        let list = self.watched.get_mut(number).list_mut(about);
+        let places = self.watchers.get_mut(watcher);
         let was_idle = places.data.is_empty();
         let place = *places.of(about).entry(number).or_insert_with(|| {
             list.push(Watcher {
-                slot,
+                watcher,
                 modes: Modes(0),
             });
             index_of(list.len() - 1)
         });
-        let watcher = list.get_mut(place as usize).expect(CONSISTENT);
-        let is_new = watcher.modes == Modes(0);
-        if mode == Modes::RECURSIVE && !watcher.modes.intersects(mode) {
+        let entry = list.get_mut(place as usize).expect(CONSISTENT);
+        let is_new = entry.modes == Modes(0);
+        if mode == Modes::RECURSIVE && !entry.modes.intersects(mode) {
             self.recursive += 1;
         }
-        watcher.modes = watcher.modes | mode;
+        entry.modes = entry.modes | mode;
         match about {
             About::Data if is_new => {
                 self.summary.data_watches += 1;
@@ -173,7 +249,8 @@ impl Watches {
 
     /// Whether the connection watches the path in any of the modes.
     pub(crate) fn contains(&self, slot: u32, path: &str, about: About, modes: Modes) -> bool {
-        self.find(path).is_some_and(|number| {
+        let number = self.find(path);
+        number.is_some_and(|number| {
             self.modes(slot, number, about)
                 .is_some_and(|has| has.intersects(modes))
         })
@@ -181,12 +258,12 @@ impl Watches {
 
     /// Takes modes away; `false` when the connection had none of them.
     pub(crate) fn remove(&mut self, slot: u32, path: &str, about: About, modes: Modes) -> bool {
-        let Some(number) = self.find(path) else {
+        let (Some(number), Some(watcher)) = (self.find(path), self.watcher(slot)) else {
             return false;
         };
         match self.modes(slot, number, about) {
             Some(has) if has.intersects(modes) => {
-                self.take_modes(slot, number, about, modes);
+                self.take_modes(watcher, number, about, modes);
                 self.forget_if_unwatched(number);
                 true
             }
@@ -194,23 +271,43 @@ impl Watches {
         }
     }
 
-    /// Removes all watches of a connection.
+    /// Removes all watches of a connection. Of many, most are left to
+    /// [`forget_some`](Self::forget_some).
     pub(crate) fn remove_all(&mut self, slot: u32) {
-        let Some(places) = self.places.get(slot as usize) else {
+        let watcher = self.by_slot.get_mut(slot as usize).and_then(Option::take);
+        let Some(watcher) = watcher else {
             return;
         };
-        let of_data = places.data.keys().map(|&number| (number, About::Data));
-        let of_children = places
-            .children
-            .keys()
-            .map(|&number| (number, About::Children));
-        let all: Vec<_> = of_data.chain(of_children).collect();
-        for (number, about) in all {
-            self.take_modes(slot, number, about, Modes::ANY);
+        let places = self.watchers.get_mut(watcher);
+        places.slot = None;
+        self.summary.data_watches -= places.data.len();
+        self.summary.child_watches -= places.children.len();
+        self.summary.connections -= usize::from(!places.data.is_empty());
+        self.leaving.push_back(watcher);
+        self.forget_some();
+    }
+
+    /// Goes on forgetting the watches of closed connections.
+    pub(crate) fn forget_some(&mut self) {
+        let mut left = FORGOTTEN_AT_ONCE;
+        while let Some(&watcher) = self.leaving.front() {
+            let places = self.watchers.get(watcher);
+            let first = |of: &BTreeMap<u32, u32>| of.keys().next_back().copied();
+            let next = match first(&places.data) {
+                Some(number) => Some((number, About::Data)),
+                None => first(&places.children).map(|number| (number, About::Children)),
+            };
+            let Some((number, about)) = next else {
+                self.leaving.pop_front();
+                self.watchers.remove(watcher);
+                continue;
+            };
+            if left == 0 {
+                return;
+            }
+            left -= 1;
+            self.take_modes(watcher, number, about, Modes::ANY);
             self.forget_if_unwatched(number);
-        }
-        if let Some(places) = self.places.get_mut(slot as usize) {
-            *places = Places::default();
         }
     }
 
@@ -252,13 +349,13 @@ impl Watches {
         let mut place = self.list(number, about).len();
         while place > 0 {
             place -= 1;
-            let slot = self
+            let watcher = self
                 .list(number, about)
                 .get(place)
                 .expect("place is below the length, which shrinks by one at most")
-                .slot;
-            self.take_modes(slot, number, about, Modes::STANDARD);
-            self.mark(slot, told);
+                .watcher;
+            self.mark(watcher, told);
+            self.take_modes(watcher, number, about, Modes::STANDARD);
         }
         self.forget_if_unwatched(number);
     }
@@ -268,16 +365,18 @@ impl Watches {
             return;
         };
         for place in 0..self.list(number, About::Data).len() {
-            let watcher = self.list(number, About::Data).get(place).expect(CONSISTENT);
-            if watcher.modes.intersects(Modes::RECURSIVE) {
-                self.mark(watcher.slot, told);
+            let entry = self.list(number, About::Data).get(place).expect(CONSISTENT);
+            if entry.modes.intersects(Modes::RECURSIVE) {
+                self.mark(entry.watcher, told);
             }
         }
     }
 
-    fn mark(&mut self, slot: u32, told: &mut Vec<u32>) {
-        let places = self.places.get_mut(slot as usize).expect(CONSISTENT);
-        if places.told != self.round {
+    fn mark(&mut self, watcher: u32, told: &mut Vec<u32>) {
+        let places = self.watchers.get_mut(watcher);
+        if let Some(slot) = places.slot
+            && places.told != self.round
+        {
             places.told = self.round;
             told.push(slot);
         }
@@ -285,82 +384,93 @@ impl Watches {
 
     /// The watched paths of one list with the slots of who watches, in order of the paths.
     pub(crate) fn by_path(&self, about: About) -> Vec<(&str, Vec<u32>)> {
+        let slot = |entry: &Watcher| self.watchers.get(entry.watcher).slot;
         let mut all: Vec<(&str, Vec<u32>)> = self
             .watched
             .iter()
-            .flatten()
-            .filter(|watched| !watched.list(about).is_empty())
             .map(|watched| {
-                let slots = watched.list(about).iter().map(|watcher| watcher.slot);
+                let slots = watched.list(about).iter().filter_map(slot);
                 (&*watched.path, slots.collect())
             })
+            .filter(|(_, slots): &(_, Vec<u32>)| !slots.is_empty())
             .collect();
         all.sort_unstable();
         all
     }
 
+    fn watcher(&self, slot: u32) -> Option<u32> {
+        *self.by_slot.get(slot as usize)?
+    }
+
+    fn watcher_or_insert(&mut self, slot: u32) -> u32 {
+        if self.by_slot.len() <= slot as usize {
+            self.by_slot.resize(slot as usize + 1, None);
+        }
+        let watcher = self.by_slot.get_mut(slot as usize).expect(CONSISTENT);
+        *watcher.get_or_insert_with(|| {
+            self.watchers.insert(Places {
+                slot: Some(slot),
+                ..Places::default()
+            })
+        })
+    }
+
     fn modes(&self, slot: u32, number: u32, about: About) -> Option<Modes> {
-        let places = self.places.get(slot as usize)?;
+        let places = self.watchers.get(self.watcher(slot)?);
         let place = match about {
             About::Data => places.data.get(&number),
             About::Children => places.children.get(&number),
         }?;
-        Some(
-            self.list(number, about)
-                .get(*place as usize)
-                .expect(CONSISTENT)
-                .modes,
-        )
+        let entry = self.list(number, about).get(*place as usize);
+        Some(entry.expect(CONSISTENT).modes)
     }
 
-    /// The connection is in the list.
-    fn take_modes(&mut self, slot: u32, number: u32, about: About, modes: Modes) {
-        let places = self.places.get_mut(slot as usize).expect(CONSISTENT);
+    /// The watcher is in the list.
+    fn take_modes(&mut self, watcher: u32, number: u32, about: About, modes: Modes) {
+        let places = self.watchers.get_mut(watcher);
         let place = *places.of(about).get(&number).expect(CONSISTENT) as usize;
-        let list = self
-            .watched
-            .get_mut(number as usize)
-            .and_then(Option::as_mut)
-            .expect(CONSISTENT)
-            .list_mut(about);
-        let watcher = list.get_mut(place).expect(CONSISTENT);
-        if modes.intersects(Modes::RECURSIVE) && watcher.modes.intersects(Modes::RECURSIVE) {
+        let list = self.watched.get_mut(number).list_mut(about);
+        let entry = list.get_mut(place).expect(CONSISTENT);
+        if modes.intersects(Modes::RECURSIVE) && entry.modes.intersects(Modes::RECURSIVE) {
             self.recursive -= 1;
         }
-        watcher.modes = watcher.modes.without(modes);
-        if watcher.modes != Modes(0) {
+        entry.modes = entry.modes.without(modes);
+        if entry.modes != Modes(0) {
             return;
         }
         list.swap_remove(place);
         let is_unwatched = list.is_empty();
-        let moved = list.get(place).map(|watcher| watcher.slot);
+        let moved = list.get(place).map(|entry| entry.watcher);
         places.of(about).remove(&number);
+        // What a closed connection had is no longer counted, but for the paths.
+        let counts = usize::from(places.slot.is_some());
         match about {
             About::Data => {
-                self.summary.data_watches -= 1;
+                self.summary.data_watches -= counts;
                 self.summary.paths -= usize::from(is_unwatched);
-                self.summary.connections -= usize::from(places.data.is_empty());
+                self.summary.connections -= counts * usize::from(places.data.is_empty());
             }
-            About::Children => self.summary.child_watches -= 1,
+            About::Children => self.summary.child_watches -= counts,
         }
         if let Some(moved) = moved {
-            let places = self.places.get_mut(moved as usize).expect(CONSISTENT);
+            let places = self.watchers.get_mut(moved);
             places.of(about).insert(number, index_of(place));
         }
     }
 
     fn list(&self, number: u32, about: About) -> &Vec<Watcher> {
-        self.watched
-            .get(number as usize)
-            .and_then(Option::as_ref)
-            .expect(CONSISTENT)
-            .list(about)
+        self.watched.get(number).list(about)
     }
 
     fn find(&self, path: &str) -> Option<u32> {
-        let is_path = |number: &u32| is_numbered(&self.watched, *number, path);
+        let hash = self.hasher.hash_one(path);
+        let is_path = |&number: &u32| {
+            let watched = self.watched.find(number);
+            watched.is_some_and(|watched| &*watched.path == path)
+        };
         self.numbers
-            .find(self.hasher.hash_one(path), is_path)
+            .get(shard_of(hash))?
+            .find(hash, is_path)
             .copied()
     }
 
@@ -368,49 +478,44 @@ impl Watches {
         if let Some(number) = self.find(path) {
             return number;
         }
-        let watched = Some(Watched {
+        let number = self.watched.insert(Watched {
             path: path.into(),
             data: Vec::new(),
             children: Vec::new(),
         });
-        let number = if let Some(number) = self.free.pop() {
-            *self.watched.get_mut(number as usize).expect(CONSISTENT) = watched;
-            number
-        } else {
-            self.watched.push(watched);
-            index_of(self.watched.len() - 1)
-        };
-        let (hasher, all) = (&self.hasher, &self.watched);
-        self.numbers
-            .insert_unique(hasher.hash_one(path), number, |&number| {
-                let watched = all.get(number as usize).and_then(Option::as_ref);
-                hasher.hash_one(&*watched.expect(CONSISTENT).path)
-            });
+        let (hasher, watched) = (&self.hasher, &self.watched);
+        let hash = hasher.hash_one(path);
+        let shard = self.numbers.get_mut(shard_of(hash)).expect(ALL_SHARDS);
+        shard.insert_unique(hash, number, |&number| {
+            hasher.hash_one(&*watched.get(number).path)
+        });
         number
     }
 
     fn forget_if_unwatched(&mut self, number: u32) {
-        let entry = self.watched.get_mut(number as usize).expect(CONSISTENT);
-        let Some(watched) =
-            entry.take_if(|watched| watched.data.is_empty() && watched.children.is_empty())
-        else {
+        let is_unwatched =
+            |watched: &mut Watched| watched.data.is_empty() && watched.children.is_empty();
+        let Some(watched) = self.watched.entry(number).take_if(is_unwatched) else {
             return;
         };
         let hash = self.hasher.hash_one(&*watched.path);
-        if let Ok(found) = self.numbers.find_entry(hash, |&other| other == number) {
+        let shard = self.numbers.get_mut(shard_of(hash)).expect(ALL_SHARDS);
+        if let Ok(found) = shard.find_entry(hash, |&other| other == number) {
             found.remove();
         }
-        self.free.push(number);
+        self.watched.free.push(number);
     }
 }
 
-fn is_numbered(watched: &[Option<Watched>], number: u32, path: &str) -> bool {
-    let watched = watched.get(number as usize).and_then(Option::as_ref);
-    watched.is_some_and(|watched| &*watched.path == path)
+const ALL_SHARDS: &str = "there are as many shards as shard_of tells apart";
+
+/// A table takes its places from the hash's low bits and its tags from the highest.
+fn shard_of(hash: u64) -> usize {
+    usize::try_from(hash >> 32 & (SHARDS - 1)).expect("below the number of shards")
 }
 
 fn index_of(index: usize) -> u32 {
-    u32::try_from(index).expect("watches are bounded far below 2³²")
+    u32::try_from(index).expect(BOUNDED)
 }
 
 #[cfg(test)]
@@ -435,6 +540,46 @@ mod tests {
         watches.tell_of_children(path, &mut told);
         told.sort_unstable();
         told
+    }
+
+    #[test]
+    fn a_connection_with_many_watches_is_forgotten_bit_by_bit_and_hears_of_nothing_meanwhile() {
+        let many = 10 * FORGOTTEN_AT_ONCE;
+        let mut watches = Watches::default();
+        for path in 0..many {
+            watches.add(1, &alloc::format!("/{path}"), About::Data, Modes::STANDARD);
+            watches.add(
+                1,
+                &alloc::format!("/{path}"),
+                About::Children,
+                Modes::STANDARD,
+            );
+        }
+        watches.add(1, "/", About::Data, Modes::RECURSIVE);
+        watches.add(2, "/0", About::Data, Modes::STANDARD);
+        watches.remove_all(1);
+        assert_eq!(watches.count(1), 0);
+        assert!(!watches.leaving.is_empty());
+        let summary = watches.summary();
+        assert_eq!((summary.connections, summary.data_watches), (1, 1));
+        assert_eq!(summary.child_watches, 0);
+        assert_eq!(watches.by_path(About::Data), [("/0", vec![2])]);
+        // The slot is another's at once.
+        watches.add(1, "/1", About::Data, Modes::STANDARD);
+        assert_eq!(watches.count(1), 1);
+        assert!(!watches.contains(1, "/0", About::Data, Modes::ANY));
+        assert_eq!(data(&mut watches, "/0"), [2]);
+        assert_eq!(data(&mut watches, "/1"), [1]);
+        assert_eq!(data(&mut watches, "/2"), []);
+        assert_eq!(children(&mut watches, "/2"), []);
+
+        for _ in 0..20 {
+            watches.forget_some();
+        }
+        assert!(watches.leaving.is_empty());
+        assert_eq!(watches.summary(), WatchSummary::default());
+        assert_eq!(watches.recursive, 0);
+        assert_eq!(watches.watched.free.len(), watches.watched.end as usize);
     }
 
     #[test]
@@ -518,7 +663,8 @@ mod tests {
         }
         assert_eq!(watches.summary(), WatchSummary::default());
         assert_eq!(watches.count(2), 0);
-        assert!(watches.numbers.is_empty() && watches.watched.iter().all(Option::is_none));
+        assert!(watches.numbers.iter().all(HashTable::is_empty));
+        assert_eq!(watches.watched.iter().count(), 0);
     }
 
     #[test]

@@ -119,6 +119,7 @@ impl Core {
     /// When the driver breaks its contract (a connection numbered twice, a flush of what was not
     /// appended, a packet for a server that is alone), or an invariant of the core is broken.
     pub fn handle(&mut self, now: Now, input: Input) {
+        self.replica.watches.forget_some();
         match input {
             Input::Connect {
                 conn,
