@@ -26,7 +26,7 @@ use crate::tree::SUPER_DIGEST;
 
 /// A member that is asked how it is may be stopped, or busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-const POLL_EVERY: Duration = Duration::from_millis(10);
+const POLL_EVERY: Duration = Duration::from_millis(20);
 /// Small enough that many fit beside each other, and quick to start.
 const JAVA_OPTIONS: [&str; 4] = [
     "-Xmx128m",
@@ -391,6 +391,31 @@ impl Ensemble {
         self.wait_until_serving(&self.sids(), within)
     }
 
+    /// Makes a participant of three the leader: it alone has the newest transaction when it has to be
+    /// elected. `write` makes one through the member that it is told. All members run before and
+    /// afterwards.
+    ///
+    /// # Panics
+    /// When the member does not lead.
+    pub fn make_lead(&mut self, sid: u8, within: Duration, write: impl FnOnce(SocketAddr)) {
+        if self.wait_for_all(within) == sid {
+            return;
+        }
+        let is_voter = |other: &u8| self.member(*other).role == Role::Participant;
+        let voters: Vec<_> = self.others(sid).into_iter().filter(is_voter).collect();
+        let [behind, even] = voters[..] else {
+            panic!("three members vote, not {}", voters.len() + 1)
+        };
+        self.kill(behind);
+        self.wait_until_serving(&[sid, even], within);
+        write(self.address(sid));
+        self.kill(even);
+        self.spawn(behind);
+        assert_eq!(self.wait_until_serving(&[sid, behind], within), sid);
+        self.spawn(even);
+        assert_eq!(self.wait_for_all(within), sid);
+    }
+
     fn leader_among(&self, seen: &[(u8, Option<Status>)]) -> Option<u8> {
         let mut leader = None;
         for (sid, status) in seen {
@@ -422,7 +447,12 @@ impl Ensemble {
     pub fn last_words(&self, sids: &[u8]) -> String {
         let of = |sid: &u8| {
             let output = self.output(*sid);
-            let lines: Vec<_> = output.lines().collect();
+            let is_asked = |line: &&str| {
+                ["four-letter word", " command from "]
+                    .iter()
+                    .any(|said| line.contains(said))
+            };
+            let lines: Vec<_> = output.lines().filter(|line| !is_asked(line)).collect();
             let last = lines
                 .get(lines.len().saturating_sub(60)..)
                 .unwrap_or_default();
