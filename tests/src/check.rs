@@ -33,7 +33,6 @@ pub fn check_members(ensemble: &Ensemble, ledgers: &[Ledger]) -> Tree {
         .into_iter()
         .map(|sid| (sid, tree_of(ensemble, sid)))
         .collect();
-    let except: &[&str] = if ensemble.has_links() { &[CONFIG] } else { &[] };
     let (_, first) = trees.first().expect("an ensemble has members");
     for (sid, tree) in &trees {
         let member = format!("member {sid}, {:?}", ensemble.flavour(*sid));
