@@ -15,9 +15,13 @@
 //! | sessions | 12,000 that only ping: growth of resident memory divided by their number |
 //!
 //! Data is synced (`forceSync`), so the directory of `--data` has to be on a real disk.
+//!
+//! `--hostile` measures something else instead: what a well-behaved client notices of hostile ones
+//! ([`hostile`]).
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
 mod figures;
+mod hostile;
 mod server;
 
 use std::path::PathBuf;
@@ -64,6 +68,12 @@ struct Options {
     /// Measure this project's server alone
     #[arg(long)]
     without_apache: bool,
+    /// Measure a good client alone and beside hostile ones instead, for --duration each
+    #[arg(long)]
+    hostile: bool,
+    /// Of the hostile clients only those whose name contains this
+    #[arg(long, value_name = "TEXT", requires = "hostile")]
+    only: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -78,6 +88,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> anyhow::Result<()> {
     raise_open_files()?;
+    if options.hostile {
+        return hostile::run(options);
+    }
     let apache = match options.without_apache {
         true => None,
         false => Some(measure(options, Flavour::Apache).context("Apache ZooKeeper")?),

@@ -198,13 +198,46 @@ impl Server {
         serde_json::from_slice(&output.stdout).context("zk bench printed no report")
     }
 
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.place.address
+    }
+
     /// Resident memory.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that was resident since the start.
+    pub(crate) fn resident_peak_bytes(&self) -> anyhow::Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, key: &str) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
         let kib = line.and_then(|line| line.split_whitespace().next());
-        let kib: f64 = kib.context("no VmRSS")?.parse()?;
+        let kib: f64 = kib.with_context(|| format!("no {key}"))?.parse()?;
         Ok(kib * 1024.0)
+    }
+
+    /// User and system time of all its threads so far.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.0.id()))?;
+        // The name in parentheses may hold anything.
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields);
+        let mut fields = fields.unwrap_or_default().split_whitespace().skip(11);
+        let mut ticks = || {
+            fields
+                .next()
+                .context("no CPU time")?
+                .parse::<f64>()
+                .map_err(anyhow::Error::from)
+        };
+        let ticks = ticks()? + ticks()?;
+        Ok(Duration::from_secs_f64(
+            ticks / rustix::param::clock_ticks_per_second() as f64,
+        ))
     }
 
     /// Asks the server to stop and waits for it. Its data stays.
