@@ -132,6 +132,13 @@ impl Member {
         }
     }
 
+    pub(crate) fn pending_syncs(&self) -> usize {
+        match &self.role {
+            Role::Settling { .. } | Role::Looking(_) | Role::Learning(_) => 0,
+            Role::Leading(leader) => leader.pending_syncs(),
+        }
+    }
+
     pub(crate) fn outstanding(&self) -> usize {
         match &self.role {
             Role::Settling { unapplied, .. } => unapplied.len(),

@@ -456,6 +456,24 @@ impl Core {
         }
     }
 
+    /// Syncs of clients that wait for a quorum, while this server leads.
+    #[must_use]
+    pub fn pending_syncs(&self) -> usize {
+        match &self.role {
+            Role::Standalone(_) => 0,
+            Role::Member(member) => member.pending_syncs(),
+        }
+    }
+
+    /// The membership in force; `None` when the server is alone.
+    #[must_use]
+    pub fn ensemble(&self) -> Option<&EnsembleConfig> {
+        match &self.role {
+            Role::Standalone(_) => None,
+            Role::Member(member) => Some(&member.facts.ensemble),
+        }
+    }
+
     /// Number of open sessions.
     #[must_use]
     pub fn session_count(&self) -> usize {

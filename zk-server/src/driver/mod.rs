@@ -25,6 +25,7 @@ use tokio::time::sleep_until;
 use tracing::{info, warn};
 use zk_core::{ConnId, Core, Incoming, Input, Now, QuorumInput};
 use zk_proto::ConnectRequest;
+use zk_proto::quorum::FromLeader;
 
 use crate::error::ServerError;
 use crate::net::Link;
@@ -305,10 +306,19 @@ impl Turn {
                 state,
             }) => {
                 ensemble.note_state(link, state);
+                let stats = &self.server.stats.quorum;
+                let (mut proposals, mut commits) = (0, 0);
                 for packet in packets {
+                    match &packet {
+                        FromLeader::Proposal { .. } => proposals += 1,
+                        FromLeader::Commit { .. } => commits += 1,
+                        _ => {}
+                    }
                     let input = QuorumInput::FromLeader { link, packet };
                     self.core.handle(now, Input::Quorum(input));
                 }
+                stats.proposals_heard.fetch_add(proposals, Relaxed);
+                stats.commits_heard.fetch_add(commits, Relaxed);
                 self.outbound.take(self.core.drain_effects());
             }
             FromPeer::Quorum(event) => {

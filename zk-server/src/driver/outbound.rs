@@ -1,6 +1,7 @@
 //! What the core has to be done, gathered by where it goes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
@@ -27,6 +28,7 @@ pub(super) struct Outbound {
     to_storage: Vec<ToStorage>,
     /// The other servers, in an ensemble.
     pub(super) ensemble: Option<Ensemble>,
+    leads: bool,
     /// Why the server must not go on.
     halted: Option<HaltReason>,
     quota_log: QuotaLog,
@@ -63,6 +65,7 @@ impl Outbound {
             storage,
             to_storage: Vec::new(),
             ensemble,
+            leads: false,
             halted: None,
             quota_log: QuotaLog::default(),
         }
@@ -123,6 +126,9 @@ impl Outbound {
                 }
                 Effect::Close { conn, reason } => self.close(conn, &reason),
                 Effect::Append { zxid, record } => {
+                    if self.leads {
+                        self.server.stats.quorum.on_proposal(record.len());
+                    }
                     self.to_storage.push(ToStorage::Append { zxid, record });
                 }
                 Effect::Snapshot(view) => self.to_storage.push(ToStorage::Snapshot(view)),
@@ -147,7 +153,11 @@ impl Outbound {
             QuorumEffect::Vote { to, notification } => ensemble.vote(to, &notification),
             QuorumEffect::Dial { to, attempt } => ensemble.dial(to, attempt),
             QuorumEffect::Send { link, packets } => ensemble.send(link, ToPeer::Packets(packets)),
-            QuorumEffect::SendSnapshot { link, view } => ensemble.send(link, ToPeer::State(view)),
+            QuorumEffect::SendSnapshot { link, view } => {
+                let states_sent = &self.server.stats.quorum.states_sent;
+                states_sent.fetch_add(1, Relaxed);
+                ensemble.send(link, ToPeer::State(view));
+            }
             QuorumEffect::Close(link) => ensemble.close(link),
             QuorumEffect::Promise(promise) => self.to_storage.push(ToStorage::Promise(promise)),
             QuorumEffect::Truncate(to) => self.to_storage.push(ToStorage::Truncate(to)),
@@ -160,7 +170,12 @@ impl Outbound {
                 config,
                 is_in_force,
             } => ensemble.change(self.server.clock.elapsed(), config, is_in_force),
-            QuorumEffect::Role(role) => log_role(role),
+            QuorumEffect::Role(role) => {
+                self.leads = role == ServerState::Leading;
+                let now = self.server.clock.elapsed();
+                self.server.stats.quorum.on_role(role, now);
+                log_role(role);
+            }
             QuorumEffect::Left(reason) => info!(%reason, "the role is left"),
         }
     }

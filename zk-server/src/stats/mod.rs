@@ -3,6 +3,7 @@
 //! Whoever counts adds to atomics without a lock, and in batches where there are many.
 
 mod connection;
+mod quorum;
 mod summary;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use zk_proto::{EventType, OpCode};
 
 pub(crate) use connection::{ConnectionStats, op_label};
+pub(crate) use quorum::QuorumStats;
 pub(crate) use summary::{Distribution, Summary, Tally};
 
 /// Counters of one server since its start, or since `srst` (`ServerStats` and `ServerMetrics`,
@@ -22,7 +24,7 @@ pub(crate) struct ServerStats {
     pub(crate) bytes_received: AtomicU64,
     pub(crate) reply_bytes: AtomicU64,
     pub(crate) event_bytes: AtomicU64,
-    pub(crate) responses: ResponseSizes,
+    pub(crate) responses: Sizes,
     /// Requests read and not yet answered.
     pub(crate) outstanding: AtomicI64,
     /// From the reading of a request to its reply, of requests that change nothing.
@@ -41,6 +43,7 @@ pub(crate) struct ServerStats {
     pub(crate) log: LogStats,
     pub(crate) snapshot_time: Summary,
     pub(crate) start: StartStats,
+    pub(crate) quorum: QuorumStats,
 }
 
 /// Requests on their way to the loop that prepares them.
@@ -163,6 +166,7 @@ impl ServerStats {
             distribution.reset();
         }
         self.responses.reset();
+        self.quorum.reset();
     }
 }
 
@@ -197,15 +201,15 @@ impl Timed {
     }
 }
 
-/// Sizes of replies in bytes, −1 before the first (`BufferStats`, 3.9.5).
+/// Sizes in bytes, −1 before the first (`BufferStats`, 3.9.5).
 #[derive(Debug)]
-pub(crate) struct ResponseSizes {
+pub(crate) struct Sizes {
     pub(crate) last: AtomicI64,
     pub(crate) min: AtomicI64,
     pub(crate) max: AtomicI64,
 }
 
-impl Default for ResponseSizes {
+impl Default for Sizes {
     fn default() -> Self {
         Self {
             last: AtomicI64::new(-1),
@@ -215,7 +219,7 @@ impl Default for ResponseSizes {
     }
 }
 
-impl ResponseSizes {
+impl Sizes {
     /// Adds a batch: its last, smallest and largest.
     pub(crate) fn add(&self, last: usize, min: usize, max: usize) {
         let [last, min, max] = [last, min, max].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
@@ -228,7 +232,7 @@ impl ResponseSizes {
         }
     }
 
-    fn reset(&self) {
+    pub(crate) fn reset(&self) {
         for size in [&self.last, &self.min, &self.max] {
             size.store(-1, Relaxed);
         }

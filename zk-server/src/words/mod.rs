@@ -14,7 +14,6 @@ use zk_core::Core;
 
 use crate::driver::ToCore;
 use crate::shared::Shared;
-use crate::version::FULL_VERSION;
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
 
@@ -94,7 +93,7 @@ impl fmt::Display for Word {
     }
 }
 
-/// The server does not serve any more.
+/// The server does not serve clients.
 struct NotServing;
 
 /// The whole answer to a word.
@@ -121,11 +120,21 @@ async fn try_answer(word: Word, server: &Shared) -> Result<String, NotServing> {
     Ok(match word {
         Word::Ruok => "imok".to_owned(),
         Word::Envi => environment::render(),
-        Word::Conf => report::configuration(server).await,
-        Word::Dirs => report::directories(server).await,
-        Word::Isro => ask(server, |_| "rw".to_owned()).await?,
-        Word::Cons => report::connections(server),
+        Word::Conf => report::configuration(server).await?,
+        Word::Dirs => {
+            ask(server, |_| ()).await?;
+            report::directories(server).await
+        }
+        Word::Isro => {
+            let is_read_only = ask(server, Core::is_read_only).await?;
+            if is_read_only { "ro" } else { "rw" }.to_owned()
+        }
+        Word::Cons => {
+            ask(server, |_| ()).await?;
+            report::connections(server)
+        }
         Word::Crst => {
+            ask(server, |_| ()).await?;
             for link in server.registry.links() {
                 *link.stats() = crate::stats::ConnectionStats::default();
             }
@@ -138,16 +147,12 @@ async fn try_answer(word: Word, server: &Shared) -> Result<String, NotServing> {
         }
         Word::Srvr => {
             let state = report::CoreState::ask(server).await?;
-            format!(
-                "Zookeeper version: {FULL_VERSION}\n{}",
-                report::server(server, &state)
-            )
+            report::version(&state) + &report::server(server, &state)
         }
         Word::Stat => {
             let state = report::CoreState::ask(server).await?;
             let clients = report::clients(server);
-            let report = report::server(server, &state);
-            format!("Zookeeper version: {FULL_VERSION}\n{clients}{report}")
+            report::version(&state) + &clients + &report::server(server, &state)
         }
         Word::Mntr => monitor::answer(server).await?,
         Word::Dump => {
@@ -161,15 +166,17 @@ async fn try_answer(word: Word, server: &Shared) -> Result<String, NotServing> {
     })
 }
 
-/// Has the loop answer a question about the core.
+/// Has the loop answer a question about the core, while that serves clients.
 async fn ask<T: Send + 'static>(
     server: &Shared,
     question: impl FnOnce(&Core) -> T + Send + 'static,
 ) -> Result<T, NotServing> {
     let (reply, answer) = oneshot::channel();
     let inspect = ToCore::Inspect(Box::new(move |core| {
-        // A client that is gone needs no answer.
-        _ = reply.send(question(core));
+        if core.is_serving() {
+            // A client that is gone needs no answer.
+            _ = reply.send(question(core));
+        }
     }));
     server.core.send(inspect).await.map_err(|_| NotServing)?;
     answer.await.map_err(|_| NotServing)

@@ -2,15 +2,16 @@
 //! Apache's. Those of stages that only Apache's server has are left out; `docs/compatibility.md`
 //! lists them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use zk_core::Core;
 use zk_core::tree::Tree;
+use zk_core::{Core, LearnerStatus};
+use zk_proto::ServerId;
 
-use super::report::CoreState;
+use super::report::{CoreState, Mode};
 use super::{NotServing, ask};
 use crate::shared::Shared;
 use crate::stats::{Distribution, Tally, whole_ms};
@@ -19,8 +20,8 @@ use crate::version::FULL_VERSION;
 /// Nodes below `/zookeeper/quota` that are searched for quotas at most.
 const QUOTA_NODES_MAX: usize = 10_000;
 
-/// Counts of what does not happen to a server that is alone and has neither TLS nor an admin server.
-const NEVER: [&str; 26] = [
+/// Counts of what does not happen here, or is not counted: there is neither TLS nor an admin server.
+const NEVER: [&str; 21] = [
     "cnxn_closed_without_zk_server_running",
     "commit_count",
     "diff_count",
@@ -29,16 +30,11 @@ const NEVER: [&str; 26] = [
     "ensemble_auth_success",
     "insecure_admin_count",
     "large_requests_rejected",
-    "learner_commit_received_count",
-    "learner_proposal_received_count",
-    "looking_count",
-    "proposal_count",
     "quit_leading_due_to_disloyal_voter",
     "request_throttle_wait_count",
     "restore_error_count",
     "restore_rate_limited_count",
     "revalidate_count",
-    "snap_count",
     "snapshot_error_count",
     "snapshot_rate_limited_count",
     "stale_replies",
@@ -50,8 +46,7 @@ const NEVER: [&str; 26] = [
 ];
 
 /// The same with a summary, which is of no values.
-const NEVER_SUMMED: [&str; 9] = [
-    "election_time",
+const NEVER_SUMMED: [&str; 8] = [
     "follower_sync_time",
     "inflight_diff_count",
     "inflight_snap_count",
@@ -74,6 +69,8 @@ const NEVER_DISTRIBUTED: [&str; 4] = [
 struct State {
     core: CoreState,
     quotas: BTreeMap<String, QuotaSums>,
+    /// Who votes, in an ensemble.
+    voters: Option<BTreeSet<ServerId>>,
 }
 
 /// Sums over the quotas of one namespace, the first name of a path (`QuotaMetricsUtils`).
@@ -89,6 +86,7 @@ pub(super) async fn answer(server: &Shared) -> Result<String, NotServing> {
     let state = ask(server, |core: &Core| State {
         core: CoreState::of(core),
         quotas: quotas(core.tree()),
+        voters: (core.ensemble()).map(|all| all.participants().map(|(id, _)| id).collect()),
     });
     Ok(render(server, &state.await?))
 }
@@ -123,7 +121,10 @@ fn quotas(tree: &Tree) -> BTreeMap<String, QuotaSums> {
 fn render(server: &Shared, state: &State) -> String {
     let mut lines = Lines(String::new());
     lines.put("version", FULL_VERSION);
-    lines.put("server_state", "standalone");
+    lines.put("server_state", state.core.mode.as_str());
+    if let Some(voters) = &state.voters {
+        ensemble(&mut lines, server, &state.core.mode, voters);
+    }
     gauges(&mut lines, server, &state.core);
     for (namespace, sums) in &state.quotas {
         for (name, sum) in [
@@ -142,6 +143,48 @@ fn render(server: &Shared, state: &State) -> String {
     }
     summaries(&mut lines, server);
     lines.0
+}
+
+/// What a member of an ensemble tells of it.
+fn ensemble(lines: &mut Lines, server: &Shared, mode: &Mode, voters: &BTreeSet<ServerId>) {
+    let peer_state = match mode {
+        Mode::Leader { .. } => "leading - broadcast",
+        Mode::Follower => "following - broadcast",
+        Mode::Observer { .. } => "observing - broadcast",
+        Mode::ReadOnly | Mode::Standalone => "looking",
+    };
+    lines.put("peer_state", peer_state);
+    lines.put("quorum_size", voters.len());
+    match mode {
+        Mode::Leader {
+            learners,
+            pending_syncs,
+        } => {
+            let stats = &server.stats.quorum;
+            let count = |is_it: &dyn Fn(&LearnerStatus) -> bool| {
+                learners.iter().filter(|learner| is_it(learner)).count()
+            };
+            lines.put("learners", learners.len());
+            let is_follower = |learner: &LearnerStatus| learner.is_synced && !learner.is_observer;
+            lines.put("synced_followers", count(&is_follower));
+            let is_outsider =
+                |learner: &LearnerStatus| is_follower(learner) && !voters.contains(&learner.server);
+            lines.put("synced_non_voting_followers", count(&is_outsider));
+            let is_observer = |learner: &LearnerStatus| learner.is_synced && learner.is_observer;
+            lines.put("synced_observers", count(&is_observer));
+            lines.put("pending_syncs", pending_syncs);
+            let now_ms = whole_ms(server.clock.elapsed());
+            let uptime = now_ms.saturating_sub(stats.role_since_ms.load(Relaxed));
+            lines.put("leader_uptime", uptime);
+            let sizes = &stats.proposal_sizes;
+            lines.put("last_proposal_size", sizes.last.load(Relaxed));
+            lines.put("max_proposal_size", sizes.max.load(Relaxed));
+            lines.put("min_proposal_size", sizes.min.load(Relaxed));
+        }
+        Mode::Follower => lines.put("synced_observers", 0),
+        Mode::Observer { leader } => lines.put("observer_master_id", leader),
+        Mode::ReadOnly | Mode::Standalone => {}
+    }
 }
 
 /// What there is at present, and what `srst` leaves alone.
@@ -194,8 +237,15 @@ fn counters(lines: &mut Lines, server: &Shared, state: &CoreState) {
     lines.put("stale_sessions_expired", expired);
     lines.count("prep_processor_request_queued", &stats.prep.requests);
     lines.count("sync_processor_request_queued", &stats.log.txns);
-    let mismatches = &stats.start.digest_mismatches;
-    lines.count("digest_mismatches_count", mismatches);
+    let at_start = stats.start.digest_mismatches.load(Relaxed);
+    let mismatches = now.digest_mismatches - before.digest_mismatches;
+    lines.put("digest_mismatches_count", at_start + mismatches);
+    let quorum = &stats.quorum;
+    lines.count("looking_count", &quorum.looking);
+    lines.count("proposal_count", &quorum.proposals);
+    lines.count("snap_count", &quorum.states_sent);
+    lines.count("learner_proposal_received_count", &quorum.proposals_heard);
+    lines.count("learner_commit_received_count", &quorum.commits_heard);
     lines.count("unrecoverable_error_count", &stats.bugs);
     for name in NEVER {
         lines.put(name, 0);
@@ -208,6 +258,7 @@ fn summaries(lines: &mut Lines, server: &Shared) {
     for (name, tally) in [
         ("fsynctime", log.flush_time.tally()),
         ("snapshottime", stats.snapshot_time.tally()),
+        ("election_time", stats.quorum.election_time.tally()),
         ("dbinittime", start.whole_time.tally()),
         ("startup_snap_load_time", start.snapshot_time.tally()),
         ("startup_txns_load_time", start.txns_time.tally()),

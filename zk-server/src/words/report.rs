@@ -1,17 +1,21 @@
 //! The words that show lists and counters.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use zk_core::{Core, Counters};
-use zk_proto::Zxid;
+use zk_core::{Core, Counters, LearnerStatus};
+use zk_proto::quorum::{EnsembleConfig, EnsembleServer, ServerAddress, ServerRole, ServerState};
+use zk_proto::{ServerId, Zxid};
 
 use super::{NotServing, ask};
+use crate::config::Config;
 use crate::net::Link;
 use crate::shared::Shared;
 use crate::stats::op_label;
+use crate::version::FULL_VERSION;
 
 /// What `srvr`, `stat` and `mntr` show of the core.
 pub(super) struct CoreState {
@@ -22,6 +26,47 @@ pub(super) struct CoreState {
     pub(super) sessions: usize,
     pub(super) watches: usize,
     pub(super) counters: Counters,
+    pub(super) mode: Mode,
+}
+
+/// What the server does, with what is told of it.
+pub(super) enum Mode {
+    Standalone,
+    ReadOnly,
+    Leader {
+        learners: Vec<LearnerStatus>,
+        pending_syncs: usize,
+    },
+    Follower,
+    Observer {
+        leader: ServerId,
+    },
+}
+
+impl Mode {
+    fn of(core: &Core) -> Self {
+        match (core.state(), core.leader()) {
+            (None, _) => Self::Standalone,
+            (Some(ServerState::Leading), _) => Self::Leader {
+                learners: core.learners(),
+                pending_syncs: core.pending_syncs(),
+            },
+            (Some(ServerState::Following), _) => Self::Follower,
+            (Some(ServerState::Observing), Some(leader)) => Self::Observer { leader },
+            (Some(ServerState::Observing | ServerState::Looking), _) => Self::ReadOnly,
+        }
+    }
+
+    /// The word of `srvr`.
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Standalone => "standalone",
+            Self::ReadOnly => "read-only",
+            Self::Leader { .. } => "leader",
+            Self::Follower => "follower",
+            Self::Observer { .. } => "observer",
+        }
+    }
 }
 
 impl CoreState {
@@ -39,17 +84,35 @@ impl CoreState {
             sessions: core.session_count(),
             watches: watches.data_watches + watches.child_watches,
             counters: core.counters(),
+            mode: Mode::of(core),
         }
     }
+}
+
+/// What `srvr` and `stat` begin with.
+pub(super) fn version(state: &CoreState) -> String {
+    let note = match state.mode {
+        Mode::ReadOnly => "READ-ONLY mode; serving only read-only clients\n",
+        _ => "",
+    };
+    format!("Zookeeper version: {FULL_VERSION}\n{note}")
 }
 
 /// What `srvr` shows after the version (`ServerStats.toString`).
 pub(super) fn server(server: &Shared, state: &CoreState) -> String {
     let stats = &server.stats;
     let latency = stats.latency();
+    let proposals = match state.mode {
+        Mode::Leader { .. } => {
+            let sizes = &stats.quorum.proposal_sizes;
+            let [last, min, max] = [&sizes.last, &sizes.min, &sizes.max].map(|s| s.load(Relaxed));
+            format!("Proposal sizes last/min/max: {last}/{min}/{max}\n")
+        }
+        _ => String::new(),
+    };
     format!(
         "Latency min/avg/max: {}/{:?}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
-         Outstanding: {}\nZxid: {:#x}\nMode: standalone\nNode count: {}\n",
+         Outstanding: {}\nZxid: {:#x}\nMode: {}\nNode count: {}\n{proposals}",
         latency.min(),
         latency.mean(),
         latency.max(),
@@ -58,6 +121,7 @@ pub(super) fn server(server: &Shared, state: &CoreState) -> String {
         server.registry.len(),
         stats.outstanding.load(Relaxed),
         state.last_zxid.0,
+        state.mode.as_str(),
         state.node_count,
     )
 }
@@ -139,14 +203,49 @@ impl std::fmt::Display for JavaAddress {
 }
 
 /// `conf` (`ZooKeeperServer.dumpConf`); −1 stands for what is not configured.
-pub(super) async fn configuration(server: &Shared) -> String {
+pub(super) async fn configuration(server: &Shared) -> Result<String, NotServing> {
+    let ensemble = ask(server, |core| core.ensemble().cloned()).await?;
+    let mut text = server_configuration(server).await;
+    if let (Some(membership), Some(ensemble)) = (&server.config.membership, ensemble) {
+        text.push_str(&ensemble_configuration(
+            &server.config,
+            membership.id,
+            &ensemble,
+        ));
+    }
+    Ok(text)
+}
+
+/// What a member tells in `conf` (`QuorumZooKeeperServer.dumpConf`).
+fn ensemble_configuration(config: &Config, id: ServerId, ensemble: &EnsembleConfig) -> String {
+    let own = ensemble.servers().get(&id);
+    let ports = |port: fn(&ServerAddress) -> u16| {
+        let addresses = own.map(EnsembleServer::addresses).unwrap_or_default();
+        let ports: BTreeSet<u16> = addresses.iter().map(port).collect();
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        ports.join("|")
+    };
+    let is_observer = own.is_some_and(|own| own.role() == ServerRole::Observer);
+    format!(
+        "initLimit={}\nsyncLimit={}\nelectionAlg=3\nelectionPort={}\nquorumPort={}\n\
+         peerType={}\nmembership: \n{ensemble}",
+        config.quorum.init_limit,
+        config.quorum.sync_limit,
+        ports(|address| address.election_port),
+        ports(|address| address.quorum_port),
+        u8::from(is_observer),
+    )
+}
+
+async fn server_configuration(server: &Shared) -> String {
     let config = &server.config;
+    let id = config.membership.as_ref().map_or(0, |member| member.id.0);
     let (data_bytes, log_bytes) = sizes(server).await;
     let per_address = config.limits.connections_per_address_max;
     format!(
         "clientPort={}\nsecureClientPort=-1\ndataDir={}\ndataDirSize={data_bytes}\n\
          dataLogDir={}\ndataLogSize={log_bytes}\ntickTime={}\nmaxClientCnxns={}\n\
-         minSessionTimeout={}\nmaxSessionTimeout={}\nclientPortListenBacklog={}\nserverId=0\n",
+         minSessionTimeout={}\nmaxSessionTimeout={}\nclientPortListenBacklog={}\nserverId={id}\n",
         server.client_port.load(Relaxed),
         version_dir(&config.data_dir).display(),
         version_dir(&config.data_log_dir).display(),

@@ -20,6 +20,8 @@ pub(crate) struct Ensemble {
 
 struct Member {
     membership: Membership,
+    /// Its ports, before its first start.
+    listeners: Option<PeerListeners>,
     address: Option<SocketAddr>,
     running: Option<Running>,
 }
@@ -27,28 +29,9 @@ struct Member {
 impl Ensemble {
     /// Starts members with data in `dir`, and waits until all serve.
     pub(crate) async fn start(dir: &Path, count: usize, change: fn(&mut Config)) -> Self {
-        let mut ensemble = Self {
-            dir: dir.to_owned(),
-            members: BTreeMap::new(),
-            change,
-        };
-        let mut open = Vec::new();
-        for LocalMember {
-            membership,
-            listeners,
-        } in local_ensemble(&vec![0; count]).unwrap()
-        {
-            let id = membership.id.0;
-            let member = Member {
-                membership,
-                address: None,
-                running: None,
-            };
-            ensemble.members.insert(id, member);
-            open.push((id, listeners));
-        }
-        for (id, listeners) in open {
-            ensemble.run(id, Some(listeners)).await;
+        let mut ensemble = Self::prepare(dir, count, change);
+        for id in ensemble.ids() {
+            ensemble.start_one(id).await;
         }
         for id in ensemble.ids() {
             ensemble.serves(id).await;
@@ -56,7 +39,32 @@ impl Ensemble {
         ensemble
     }
 
-    async fn run(&mut self, id: i64, listeners: Option<PeerListeners>) {
+    /// Members with data in `dir`, none of which runs. Their ports are open already.
+    pub(crate) fn prepare(dir: &Path, count: usize, change: fn(&mut Config)) -> Self {
+        let member = |member: LocalMember| {
+            let LocalMember {
+                membership,
+                listeners,
+            } = member;
+            let id = membership.id.0;
+            let member = Member {
+                membership,
+                listeners: Some(listeners),
+                address: None,
+                running: None,
+            };
+            (id, member)
+        };
+        let members = local_ensemble(&vec![0; count]).unwrap();
+        Self {
+            dir: dir.to_owned(),
+            members: members.into_iter().map(member).collect(),
+            change,
+        }
+    }
+
+    /// Starts a member that does not run.
+    pub(crate) async fn start_one(&mut self, id: i64) {
         let member = self.members.get_mut(&id).unwrap();
         let port = member.address.map_or(0, |address| address.port());
         let mut config = Config::dev(&self.dir.join(id.to_string()), port);
@@ -68,7 +76,7 @@ impl Ensemble {
         let mut builder = Server::builder()
             .config(config)
             .member(member.membership.clone());
-        if let Some(listeners) = listeners {
+        if let Some(listeners) = member.listeners.take() {
             builder = builder.peer_listeners(listeners);
         }
         let running = builder.start().await.unwrap();
@@ -131,11 +139,6 @@ impl Ensemble {
         let running = self.members.get_mut(&id).unwrap().running.take();
         let stopped = timeout(PATIENCE, running.expect("the member runs").shutdown()).await;
         stopped.expect("in time").unwrap();
-    }
-
-    /// Starts a member that was ended.
-    pub(crate) async fn start_one(&mut self, id: i64) {
-        self.run(id, None).await;
     }
 
     /// A session through a member, once that serves.

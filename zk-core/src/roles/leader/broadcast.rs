@@ -99,6 +99,14 @@ impl Broadcast {
 }
 
 impl Leader {
+    /// Syncs that are not answered yet.
+    pub(crate) fn pending_syncs(&self) -> usize {
+        match &self.stage {
+            Stage::Broadcast(broadcast) => broadcast.syncs.len(),
+            _ => 0,
+        }
+    }
+
     /// Proposes what was made: it goes to the disk and to the followers at once.
     pub(crate) fn propose(&mut self, facts: &mut Facts, replica: &mut Replica, now: Now) {
         let Stage::Broadcast(broadcast) = &mut self.stage else {
