@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use futures::future::{join_all, select_all, try_join_all};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
-use zk_server::{Config, FULL_VERSION, Running, Server, ServerError};
+use zk_server::{
+    Config, FULL_VERSION, LocalMember, Running, Server, ServerBuilder, ServerError, local_ensemble,
+};
 
 use logging::LogFormat;
 
@@ -22,6 +25,10 @@ use logging::LogFormat;
 // .cargo/config.toml.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Servers of an ensemble to develop against, and the most that there may be.
+const SERVERS: u16 = 3;
+const SERVERS_MAX: u16 = 9;
 
 /// A ZooKeeper server.
 #[derive(Debug, Parser)]
@@ -67,22 +74,23 @@ struct ConfigArgs {
 
 #[derive(Debug, Args)]
 struct DevArgs {
-    /// Number of servers.
-    #[arg(long, default_value_t = 1, value_parser = one_server)]
-    servers: u32,
-    /// The client port; zero lets the system choose.
+    /// Number of servers: an ensemble in this process, or one server alone [default: 3, or 1 where
+    /// DIR holds the data of one].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(SERVERS_MAX)))]
+    servers: Option<u16>,
+    /// The client port of the first server, the others take those behind it; zero lets the system
+    /// choose.
     #[arg(long, default_value_t = 2181)]
     port: u16,
-    /// Where data is kept.
+    /// Where data is kept: that of several servers in a folder for each.
     #[arg(long, value_name = "DIR", default_value = "./zk-data")]
     data: PathBuf,
 }
 
-fn one_server(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        Ok(1) => Ok(1),
-        Ok(_) => Err("this version runs a single server: 1 is the only number".to_owned()),
-        Err(_) => Err("not a number".to_owned()),
+impl DevArgs {
+    fn servers(&self) -> u16 {
+        let is_of_one = || self.data.join("version-2").is_dir();
+        (self.servers).unwrap_or_else(|| if is_of_one() { 1 } else { SERVERS })
     }
 }
 
@@ -112,7 +120,7 @@ fn main() -> ExitCode {
 
 fn start_foreground(args: &ConfigArgs) -> Result<(), ServerError> {
     let config = load(args)?.config;
-    serve(config, |_| {})
+    serve(vec![Server::builder().config(config)], |_| {})
 }
 
 fn check(args: &ConfigArgs) -> Result<(), ServerError> {
@@ -131,25 +139,60 @@ fn load(args: &ConfigArgs) -> Result<zk_server::config::Loaded, ServerError> {
 }
 
 fn dev(args: &DevArgs) -> Result<(), ServerError> {
-    let config = Config::dev(&args.data, args.port);
-    serve(config, |server| print_greeting(server, &args.data))
+    let builders = match args.servers() {
+        1 => vec![Server::builder().config(Config::dev(&args.data, args.port))],
+        servers => dev_ensemble(args, servers)?,
+    };
+    serve(builders, |servers| print_greeting(servers, &args.data))
 }
 
-fn print_greeting(server: &Running, data: &Path) {
-    let address = server.local_addr();
-    println!("ZooKeeper server at {address}, data in {}", data.display());
+/// Members on loopback, numbered from 1. The ports between them are others at every start.
+fn dev_ensemble(args: &DevArgs, servers: u16) -> Result<Vec<ServerBuilder>, ServerError> {
+    let port = |index| match args.port {
+        0 => 0,
+        first => first.saturating_add(index),
+    };
+    let ports: Vec<u16> = (0..servers).map(port).collect();
+    let members = local_ensemble(&ports).map_err(|source| ServerError::System {
+        what: "cannot open ports between the servers",
+        source,
+    })?;
+    let builder = |(member, port): (LocalMember, u16)| {
+        let data = args.data.join(member.membership.id.to_string());
+        Server::builder()
+            .config(Config::dev(&data, port))
+            .member(member.membership)
+            .peer_listeners(member.listeners)
+    };
+    Ok(members.into_iter().zip(ports).map(builder).collect())
+}
+
+fn print_greeting(servers: &[Running], data: &Path) {
+    let addresses: Vec<_> = servers
+        .iter()
+        .map(|server| server.local_addr().to_string())
+        .collect();
+    let list = addresses.join(",");
+    let what = match servers.len() {
+        1 => "ZooKeeper server at".to_owned(),
+        count => format!("ZooKeeper ensemble of {count} servers at"),
+    };
+    println!("{what} {list}, data in {}", data.display());
     println!("Control-C stops it. To try it:");
-    println!("  zk --server {address} create /a hello");
+    println!("  zk --server {list} create /a hello");
     println!(
         "  python3 -c \"from kazoo.client import KazooClient as K; \
-         z = K('{address}'); z.start(); print(z.get_children('/')); z.stop()\""
+         z = K('{list}'); z.start(); print(z.get_children('/')); z.stop()\""
     );
-    println!("  let client = zk_client::Client::connect(\"{address}\").await?;");
+    println!("  let client = zk_client::Client::connect(\"{list}\").await?;");
 }
 
-/// Serves until a signal comes or the server stops by itself. A second signal ends the process at
+/// Serves until a signal comes or a server stops by itself. A second signal ends the process at
 /// once: what is on disk is then as after a crash.
-fn serve(config: Config, started: impl FnOnce(&Running)) -> Result<(), ServerError> {
+fn serve(
+    builders: Vec<ServerBuilder>,
+    started: impl FnOnce(&[Running]),
+) -> Result<(), ServerError> {
     raise_file_limit();
     let system = |what| move |source| ServerError::System { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -157,24 +200,42 @@ fn serve(config: Config, started: impl FnOnce(&Running)) -> Result<(), ServerErr
         .build()
         .map_err(system("cannot start the runtime"))?;
     runtime.block_on(async {
-        let mut server = Server::builder().config(config).start().await?;
         let mut terminate =
             signal(SignalKind::terminate()).map_err(system("cannot wait for signals"))?;
         let mut interrupt =
             signal(SignalKind::interrupt()).map_err(system("cannot wait for signals"))?;
-        started(&server);
+        let mut servers = Vec::new();
+        for builder in builders {
+            servers.push(builder.start().await?);
+        }
         tokio::select! {
-            ended = server.wait() => return ended,
+            ended = run(&mut servers, started) => ended?,
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         info!("stopping; a second signal stops at once");
+        let stopping = servers.into_iter().map(Running::shutdown);
         tokio::select! {
-            ended = server.shutdown() => ended,
+            ended = try_join_all(stopping) => ended.map(drop),
             _ = terminate.recv() => std::process::exit(1),
             _ = interrupt.recv() => std::process::exit(1),
         }
     })
+}
+
+/// Runs servers until the first of them stops by itself. An ensemble counts as started when all its
+/// members serve.
+async fn run(servers: &mut [Running], started: impl FnOnce(&[Running])) -> Result<(), ServerError> {
+    if servers.len() > 1 {
+        let serving = servers
+            .iter()
+            .map(|server| server.wait_until(|status| status.is_serving));
+        join_all(serving).await;
+    }
+    started(servers);
+    select_all(servers.iter_mut().map(|server| Box::pin(server.wait())))
+        .await
+        .0
 }
 
 /// Lets this process open as many files as the system permits, as Java's machine does: each

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::{PATIENCE, RawClient, create, get};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::tempdir;
-use zk_proto::CreateMode;
+use zk_proto::{CreateMode, Request};
 use zk_server::FULL_VERSION;
 
 fn program() -> Command {
@@ -35,9 +35,18 @@ fn text(bytes: &[u8]) -> String {
 
 /// A server for development on a free port, its address, and the lines that it greets with.
 fn dev(data: &Path) -> (Child, SocketAddr, Vec<String>) {
+    let (child, addresses, greeting) = dev_of(data, Some("1"));
+    let address = *addresses.first().unwrap();
+    (child, address, greeting)
+}
+
+/// The same for so many servers; `None` for as many as there are by default.
+fn dev_of(data: &Path, servers: Option<&str>) -> (Child, Vec<SocketAddr>, Vec<String>) {
+    let servers = servers.map(|servers| ["--servers", servers]);
     let mut child = program()
         .args(["dev", "--port", "0", "--data"])
         .arg(data)
+        .args(servers.into_iter().flatten())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -45,15 +54,10 @@ fn dev(data: &Path) -> (Child, SocketAddr, Vec<String>) {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let greeting: Vec<_> = lines.take(5).map(Result::unwrap).collect();
     let first = greeting.first().unwrap();
-    let address = first.split_whitespace().find_map(|word| {
-        let word = word.trim_end_matches(',');
-        word.parse().ok()
-    });
-    (
-        child,
-        address.expect("the first line tells the address"),
-        greeting,
-    )
+    let words = first.split([' ', ',']);
+    let addresses: Vec<_> = words.filter_map(|word| word.parse().ok()).collect();
+    assert!(!addresses.is_empty(), "the first line tells the addresses");
+    (child, addresses, greeting)
 }
 
 /// A server from a file with these lines besides the directory, on a free port; its address, and the
@@ -111,6 +115,27 @@ async fn a_server_for_development_greets_serves_stops_and_finds_its_data_again()
 }
 
 #[tokio::test]
+async fn an_ensemble_for_development_serves_through_each_server_and_finds_its_data_again() {
+    let dir = tempdir().unwrap();
+    for (path, seen) in [("/a", vec!["/a"]), ("/b", vec!["/a", "/b"])] {
+        let (child, addresses, greeting) = dev_of(dir.path(), None);
+        assert!(greeting[0].contains("3 servers"), "{greeting:?}");
+        assert_eq!(addresses.len(), 3);
+        let (mut writer, _) = RawClient::log_in(addresses[0]).await;
+        writer.call(create(path, b"", CreateMode::Persistent)).await;
+        for &address in &addresses {
+            let (mut reader, _) = RawClient::log_in(address).await;
+            reader.call(Request::Sync { path: "/".into() }).await;
+            for path in &seen {
+                reader.call(get(path)).await;
+            }
+        }
+        assert_eq!(stop(child, Signal::TERM), Some(0));
+    }
+    assert!(dir.path().join("3").join("version-2").is_dir());
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
     let dir = tempdir().unwrap();
     let (child, address, _) = dev(dir.path());
@@ -138,7 +163,8 @@ fn exit_codes_tell_what_went_wrong() {
             2,
             "/does/not/exist",
         ),
-        (&["dev", "--servers", "3"], 2, "single server"),
+        (&["dev", "--servers", "0"], 2, "0 is not in"),
+        (&["dev", "--servers", "10"], 2, "10 is not in"),
         (&["dev", "--log", "=="], 2, "--log"),
         (
             &["dev", "--port", "0", "--data", data],
