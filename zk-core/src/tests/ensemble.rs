@@ -734,6 +734,38 @@ fn a_learner_far_behind_is_served_from_the_log_or_gets_the_state() {
     }
 }
 
+/// A leader of Apache's takes nothing else for the acknowledgement that it waits for, and closes the
+/// link (`LearnerHandler.run`, 3.8.0 and 3.9.5); its learners pass pings over until then.
+#[test]
+fn a_learner_that_is_synchronizing_says_nothing_before_it_acknowledges() {
+    let mut ensemble = elected(3, 0);
+    let late = ensemble.followers()[0];
+    ensemble.kill(late);
+    let leader = ensemble.leader();
+    let mut client = ensemble.connect(leader);
+    ensemble.call(&mut client, create("/a")).unwrap();
+    ensemble.flushes = false;
+    ensemble.start(late);
+    ensemble.settle();
+    let link = *(ensemble.links.iter())
+        .find_map(|(link, (learner, _))| (*learner == late).then_some(link))
+        .unwrap();
+    let zxid = Zxid::of_epoch(1);
+    let ping = || QuorumInput::FromLeader {
+        link,
+        packet: FromLeader::Ping { zxid },
+    };
+    assert!(!ensemble.core(late).is_serving(), "its disk is slow");
+    ensemble.quorum(late, ping());
+    assert!(ensemble.on_way.is_empty(), "the leader awaits an ACK");
+    ensemble.flush(late);
+    assert!(!ensemble.on_way.is_empty(), "what came is on disk");
+    ensemble.settle();
+    assert!(ensemble.core(late).is_serving());
+    ensemble.quorum(late, ping());
+    assert!(!ensemble.on_way.is_empty(), "a learner that serves answers");
+}
+
 #[test]
 fn a_leader_with_a_slow_disk_leaves_no_hole_between_its_log_and_its_memory() {
     for recent_txns in [500, 1, 0] {
