@@ -1,9 +1,7 @@
-//! The threads that write: one for the transaction log, one for snapshots, one that gives back the
-//! space of what is no longer needed.
+//! The threads that write: one for the transaction log, one for snapshots.
 //!
 //! The log's thread takes everything that waits, writes it at once and syncs once: the longer a
-//! sync takes, the more transactions share the next. An error is final and ends the server. The other
-//! two work in the background: at a lower priority, and in pieces between which the disk is the log's.
+//! sync takes, the more transactions share the next. An error is final and ends the server.
 //!
 //! A leader may ask for another history. The log's thread then borrows the snapshots, once none is
 //! being written, changes the history as a whole, and reads it back. Nothing is appended meanwhile.
@@ -15,12 +13,11 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use rustix::process::setpriority_process;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tracing::{debug, info, warn};
@@ -28,9 +25,9 @@ use zk_core::tree::Recovered;
 use zk_core::{EpochPromise, QuorumLink, SnapshotView};
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
 use zk_storage::{
-    Epochs, GivenBack, History, HistoryError, HistorySize, IoError, LogWriter, RecoverError,
-    Restore, RestoreError, SnapshotError, SnapshotInstall, SnapshotReadError, SnapshotTrailer,
-    Snapshots, Space, Storage,
+    Epochs, History, HistoryError, HistorySize, IoError, LogWriter, RecoverError, Restore,
+    RestoreError, SnapshotError, SnapshotInstall, SnapshotReadError, SnapshotTrailer, Snapshots,
+    Storage,
 };
 
 use crate::config::{Config, StorageConfig};
@@ -45,11 +42,6 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const READ_BYTES: usize = 1 << 20;
 /// How long the log rests before it is settled.
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
-/// Between two pieces of space that are given back, each of which holds the log up for about a
-/// millisecond.
-const GIVE_BACK_EVERY: Duration = Duration::from_millis(5);
-/// The priority of background threads: a quarter of a processor that another thread wants too.
-const BACKGROUND_NICE: i32 = 5;
 
 /// What the loop asks of storage.
 #[derive(Debug)]
@@ -150,7 +142,7 @@ struct Sent {
 
 impl StorageThread {
     /// Starts the threads. The log's thread ends, with everything on disk, once the handle is
-    /// dropped; it joins the others.
+    /// dropped; it joins the other.
     pub(crate) fn start(
         disk: Disk,
         config: &Config,
@@ -162,24 +154,13 @@ impl StorageThread {
             snapshots,
             history,
             epochs,
-            space,
         } = disk;
-        let (to_space, space_waiting) = sync_channel(1);
-        let space_thread = SpaceThread {
-            space,
-            waiting: space_waiting,
-        };
-        let space = spawn("zk-space", to_loop, move || {
-            space_thread.run();
-            Ok(())
-        })?;
         let (to_snapshots, jobs) = channel();
         let snapshot_thread = SnapshotThread {
             snapshots,
             config: config.storage.clone(),
             jobs,
             stats: Arc::clone(stats),
-            to_space: to_space.clone(),
             to_loop: to_loop.clone(),
         };
         let snapshots = spawn("zk-snapshot", to_loop, move || snapshot_thread.run())?;
@@ -195,13 +176,11 @@ impl StorageThread {
             restore_rules: RestoreRules::of(config),
             has_digest: config.storage.is_digest_enabled,
             to_snapshots,
-            to_space,
             to_loop: to_loop.clone(),
         };
         let thread = spawn("zk-log", to_loop, move || {
             log_thread.run()?;
-            (snapshots.join()).unwrap_or(Err(ServerError::Ended("the snapshot thread")))?;
-            (space.join()).unwrap_or(Err(ServerError::Ended("the thread of the disk's space")))
+            (snapshots.join()).unwrap_or(Err(ServerError::Ended("the snapshot thread")))
         })?;
         let storage = Self {
             to_log,
@@ -340,7 +319,6 @@ struct LogThread {
     restore_rules: RestoreRules,
     has_digest: bool,
     to_snapshots: Sender<SnapshotJob>,
-    to_space: SyncSender<()>,
     to_loop: UnboundedSender<FromStorage>,
 }
 
@@ -401,7 +379,6 @@ impl LogThread {
                 ToStorage::Snapshot(view) => {
                     self.flush()?;
                     self.log().roll()?;
-                    wake(&self.to_space);
                     self.to_snapshots
                         .send(SnapshotJob::Write(view))
                         .map_err(|_| ServerError::Ended("the snapshot thread"))?;
@@ -619,13 +596,11 @@ struct SnapshotThread {
     config: StorageConfig,
     jobs: Receiver<SnapshotJob>,
     stats: Arc<ServerStats>,
-    to_space: SyncSender<()>,
     to_loop: UnboundedSender<FromStorage>,
 }
 
 impl SnapshotThread {
     fn run(mut self) -> Result<(), ServerError> {
-        yield_to_others();
         let interval = self.config.purge.map(|purge| purge.interval);
         loop {
             self.purge();
@@ -671,49 +646,8 @@ impl SnapshotThread {
                 for path in removed {
                     debug!(path = %path.display(), "removed");
                 }
-                wake(&self.to_space);
             }
             Err(error) => warn!(%error, "old snapshots and logs cannot be removed"),
         }
-    }
-}
-
-struct SpaceThread {
-    space: Space,
-    waiting: Receiver<()>,
-}
-
-impl SpaceThread {
-    fn run(mut self) {
-        yield_to_others();
-        loop {
-            let given_back = self.space.give_back().unwrap_or_else(|error| {
-                warn!(%error, "space that is no longer needed cannot be given back");
-                GivenBack::Nothing
-            });
-            let waited = match given_back {
-                GivenBack::Piece => self.waiting.recv_timeout(GIVE_BACK_EVERY),
-                GivenBack::Nothing => {
-                    (self.waiting.recv()).map_err(|_| RecvTimeoutError::Disconnected)
-                }
-            };
-            if waited == Err(RecvTimeoutError::Disconnected) {
-                return;
-            }
-        }
-    }
-}
-
-/// Wakes the thread that gives space back. It may be awake already; if it has ended, the loop has
-/// heard of that.
-fn wake(space: &SyncSender<()>) {
-    _ = space.try_send(());
-}
-
-/// Lowers the priority of this thread.
-fn yield_to_others() {
-    // On Linux this is the thread's own, although it says process.
-    if let Err(error) = setpriority_process(None, BACKGROUND_NICE) {
-        debug!(%error, "a background thread keeps its priority");
     }
 }

@@ -18,5 +18,4 @@ mod purge;
 mod repeated;
 mod restart;
 mod round_trip;
-mod space;
 mod truncate;
