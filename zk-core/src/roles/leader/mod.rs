@@ -355,7 +355,6 @@ impl Leader {
     ) -> Step {
         let learner = self.learners.get_mut(&link).expect("the link is open");
         learner.stage = LearnerStage::Acked;
-        learner.patience = now.monotonic + facts.settings.sync_timeout();
         self.try_broadcast(facts, replica, now)
     }
 
@@ -380,6 +379,7 @@ impl Leader {
             for link in self.at(LearnerStage::Acked) {
                 let learner = self.learners.get_mut(&link).expect("the link is open");
                 learner.stage = LearnerStage::Active;
+                learner.patience = now.monotonic + facts.settings.sync_timeout();
                 send(replica, link, FromLeader::UpToDate.to_bytes());
             }
         }
