@@ -110,10 +110,12 @@ class Locker(Worker):
     def work(self):
         with self.lock:
             Locker.holders += 1
-            if Locker.holders != 1:
-                self.problems.append(f"{self.name}: {Locker.holders} hold the lock")
-            self.client.exists(f"{ROOT}/lock")
-            Locker.holders -= 1
+            try:
+                if Locker.holders != 1:
+                    self.problems.append(f"{self.name}: {Locker.holders} hold the lock")
+                self.client.exists(f"{ROOT}/lock")
+            finally:
+                Locker.holders -= 1
         self.acknowledged += 1
 
 
