@@ -19,7 +19,7 @@ use crate::term::{Holding, Term};
 /// locks and ZooKeeper's `WriteLock` as far as these respect one another, and any number of its own
 /// kind; see [`layout`](crate::layout) for what is recognised. Stock kazoo ignores Curator's names:
 /// a lock that is shared with it needs a kazoo class with `_NODE_NAME = "lock-"`, and
-/// [`Parents::Persistent`].
+/// [`Parents::Persistent`](zk_client::Parents::Persistent).
 ///
 /// Built on a [`Client`](zk_client::Client) it waits through lost sessions and contends anew in the
 /// next one; built on a [`SessionRef`](zk_client::SessionRef) it fails with that session.
