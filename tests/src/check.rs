@@ -46,7 +46,9 @@ pub fn check_members(ensemble: &Ensemble, ledgers: &[Ledger]) -> Tree {
         }
     }
     check_zxids(ensemble);
-    for sid in ensemble.sids() {
+    // Apache's servers, when they are killed and brought up again, count mismatches among themselves.
+    let ours = |sid: &u8| ensemble.flavour(*sid) == Flavour::Ours;
+    for sid in ensemble.sids().into_iter().filter(ours) {
         let figures = ensemble.figures(sid);
         assert_eq!(figures.number("digest_mismatches_count"), 0, "member {sid}");
     }
