@@ -21,8 +21,12 @@ fuzz_target!(|input: &[u8]| {
 
 fn request(frame: &Bytes) {
     let mut reader = Reader::new(frame);
-    let Ok(header) = RequestHeader::decode(&mut reader) else { return };
-    let Ok(request) = Request::decode(header.op, &mut reader, MULTI_OPS_MAX) else { return };
+    let Ok(header) = RequestHeader::decode(&mut reader) else {
+        return;
+    };
+    let Ok(request) = Request::decode(header.op, &mut reader, MULTI_OPS_MAX) else {
+        return;
+    };
     assert_eq!(request.op(), header.op);
     let mut out = BytesMut::new();
     request.encode(&mut out);

@@ -5,7 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use zk_proto::quorum::EnsembleConfig;
 
 fuzz_target!(|text: &str| {
-    let Ok(config) = text.parse::<EnsembleConfig>() else { return };
+    let Ok(config) = text.parse::<EnsembleConfig>() else {
+        return;
+    };
     let written = config.to_string();
     let again: EnsembleConfig = written.parse().unwrap();
     assert_eq!(again, config);

@@ -16,7 +16,11 @@ fuzz_target!(|input: &[u8]| {
         let seen = InitialMessage::split(&mut again).unwrap().unwrap();
         assert_eq!((seen.form, seen.server), (message.form, message.server));
         // IPv6 addresses are longer when they are spelled out, and some may find no place.
-        assert!(seen.addresses.iter().all(|address| message.addresses.contains(address)));
+        assert!(
+            seen.addresses
+                .iter()
+                .all(|address| message.addresses.contains(address))
+        );
     }
     login(&mut wire);
     login(&mut BytesMut::from(input));

@@ -15,10 +15,17 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn vote(body: &Bytes) {
-    let Ok(vote) = Notification::decode(body) else { return };
+    let Ok(vote) = Notification::decode(body) else {
+        return;
+    };
     let mut wire = BytesMut::new();
     vote.encode_frame(&mut wire);
-    let body = split_frame(&mut wire, NOTIFICATION_BYTES_MAX).unwrap().unwrap();
+    let body = split_frame(&mut wire, NOTIFICATION_BYTES_MAX)
+        .unwrap()
+        .unwrap();
     let version = NOTIFICATION_VERSION;
-    assert_eq!(Notification::decode(&body), Ok(Notification { version, ..vote }));
+    assert_eq!(
+        Notification::decode(&body),
+        Ok(Notification { version, ..vote })
+    );
 }

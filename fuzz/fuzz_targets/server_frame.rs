@@ -14,9 +14,14 @@ fuzz_target!(|input: &[u8]| {
     }
     let _ = WatcherEvent::decode(&mut reader.clone());
     for &op in OpCode::ALL {
-        let Ok(response) = Response::decode(op, &mut reader.clone()) else { continue };
+        let Ok(response) = Response::decode(op, &mut reader.clone()) else {
+            continue;
+        };
         let mut out = BytesMut::new();
         response.encode(&mut out);
-        assert_eq!(Response::decode(op, &mut Reader::new(&out.freeze())), Ok(response));
+        assert_eq!(
+            Response::decode(op, &mut Reader::new(&out.freeze())),
+            Ok(response)
+        );
     }
 });

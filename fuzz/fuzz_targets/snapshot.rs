@@ -14,6 +14,9 @@ fuzz_target!(|input: &[u8]| {
         let mut out = BytesMut::new();
         node.encode(&mut out);
         let bytes = out.freeze();
-        assert_eq!(SnapshotNode::decode(&mut Reader::new(&bytes)), Ok(Some(node)));
+        assert_eq!(
+            SnapshotNode::decode(&mut Reader::new(&bytes)),
+            Ok(Some(node))
+        );
     }
 });

@@ -7,6 +7,8 @@ use zk_proto::{Reader, Record, TxnRecord};
 
 fuzz_target!(|input: &[u8]| {
     let body = Bytes::copy_from_slice(input);
-    let Ok(record) = TxnRecord::decode(&mut Reader::new(&body)) else { return };
+    let Ok(record) = TxnRecord::decode(&mut Reader::new(&body)) else {
+        return;
+    };
     let _ = TxnRecord::decode(&mut Reader::new(&record.to_bytes()));
 });
