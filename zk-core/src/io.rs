@@ -116,21 +116,21 @@ pub enum QuorumInput {
         /// As it was asked.
         attempt: u64,
     },
-    /// A packet of the leader that this server follows.
+    /// Packets of the leader that this server follows.
     FromLeader {
         /// The link.
         link: QuorumLink,
-        /// The packet.
-        packet: FromLeader,
+        /// The packets, in order.
+        packets: Vec<FromLeader>,
     },
     /// A learner connected; its packets follow.
     Accepted(QuorumLink),
-    /// A packet of a learner that follows this server.
+    /// Packets of a learner that follows this server.
     FromLearner {
         /// The link.
         link: QuorumLink,
-        /// The packet.
-        packet: FromLearner,
+        /// The packets, in order.
+        packets: Vec<FromLearner>,
     },
     /// A link is gone. After [`QuorumEffect::Close`] it comes as well.
     Closed(QuorumLink),

@@ -41,7 +41,7 @@ pub(crate) struct Member {
     /// Whether the election knows the epoch that the role is in.
     is_synced: bool,
     /// Learners that know earlier than this server that it leads, with what they said.
-    early: BTreeMap<QuorumLink, Option<FromLearner>>,
+    early: BTreeMap<QuorumLink, Vec<FromLearner>>,
 }
 
 #[derive(Debug)]
@@ -283,19 +283,20 @@ impl Member {
                 if matches!(role, Role::Learning(_)) || self.early.len() >= EARLY_MAX {
                     (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
                 } else {
-                    self.early.insert(link, None);
+                    self.early.insert(link, Vec::new());
                 }
             }
-            (QuorumInput::FromLearner { link, packet }, Role::Leading(leader)) => {
-                return leader.on_packet(facts, replica, link, packet, now);
+            (QuorumInput::FromLearner { link, packets }, Role::Leading(leader)) => {
+                return leader.on_packets(facts, replica, link, packets, now);
             }
-            (QuorumInput::FromLearner { link, packet }, _) => {
+            (QuorumInput::FromLearner { link, packets }, _) => {
                 // It says who it is, and waits for an answer.
-                if let Some(said) = self.early.get_mut(&link)
-                    && said.replace(packet).is_some()
-                {
-                    self.early.remove(&link);
-                    (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
+                if let Some(said) = self.early.get_mut(&link) {
+                    said.extend(packets);
+                    if said.len() > 1 {
+                        self.early.remove(&link);
+                        (replica.effects).push(Effect::Quorum(QuorumEffect::Close(link)));
+                    }
                 }
             }
             (QuorumInput::LogRead { link, txns }, Role::Leading(leader)) => {
@@ -310,8 +311,10 @@ impl Member {
             (QuorumInput::DialFailed { attempt }, Role::Learning(learner)) => {
                 return learner.on_dial_failed(facts, attempt, now);
             }
-            (QuorumInput::FromLeader { link, packet }, Role::Learning(learner)) => {
-                return learner.on_packet(facts, replica, link, packet, now);
+            (QuorumInput::FromLeader { link, packets }, Role::Learning(learner)) => {
+                for packet in packets {
+                    learner.on_packet(facts, replica, link, packet, now)?;
+                }
             }
             (QuorumInput::Closed(link), Role::Leading(leader)) => leader.on_closed(facts, link),
             (QuorumInput::Closed(link), _) if self.early.remove(&link).is_some() => {}
@@ -421,10 +424,8 @@ impl Member {
                 continue;
             };
             leader.on_accepted(&self.facts, link, now);
-            if let Some(packet) = said {
-                let step = leader.on_packet(&mut self.facts, replica, link, packet, now);
-                step.expect("a learner that says who it is ends no leader");
-            }
+            let step = leader.on_packets(&mut self.facts, replica, link, said, now);
+            step.expect("a learner that says who it is ends no leader");
         }
     }
 

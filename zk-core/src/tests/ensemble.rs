@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use zk_proto::quorum::{
-    EnsembleConfig, FromLeader, FromLearner, Notification, ServerState, split_packet,
+    EnsembleConfig, FromLeader, Notification, Packet, ServerState, split_packet,
 };
 use zk_proto::{
     ConnectRequest, CreateMode, ErrorCode, Reader, Reconfig, Record as _, ReplyHeader, Request,
@@ -435,19 +435,14 @@ impl Ensemble {
         let Some(&(learner, _)) = self.links.get(&link) else {
             return;
         };
-        while !stream.is_empty() {
-            if learner == to {
-                let packet = split_packet::<FromLeader>(&mut stream, PACKET_MAX)
-                    .unwrap()
-                    .unwrap();
-                self.quorum(to, QuorumInput::FromLeader { link, packet });
-            } else {
-                let packet = split_packet::<FromLearner>(&mut stream, PACKET_MAX)
-                    .unwrap()
-                    .unwrap();
-                self.quorum(to, QuorumInput::FromLearner { link, packet });
-            }
-        }
+        let input = if learner == to {
+            let packets = split_all(&mut stream);
+            QuorumInput::FromLeader { link, packets }
+        } else {
+            let packets = split_all(&mut stream);
+            QuorumInput::FromLearner { link, packets }
+        };
+        self.quorum(to, input);
     }
 
     fn flush(&mut self, id: ServerId) -> bool {
@@ -605,6 +600,16 @@ struct Client {
     xid: i32,
 }
 
+/// The packets that were sent as one piece.
+fn split_all<P: Packet>(stream: &mut BytesMut) -> Vec<P> {
+    let mut packets = Vec::new();
+    while let Some(packet) = split_packet(stream, PACKET_MAX).unwrap() {
+        packets.push(packet);
+    }
+    assert!(stream.is_empty(), "packets are sent whole");
+    packets
+}
+
 fn elected(voters: i64, observers: i64) -> Ensemble {
     let mut ensemble = Ensemble::new(voters, observers);
     ensemble.run(Duration::from_millis(600));
@@ -670,6 +675,29 @@ fn a_write_is_answered_when_a_quorum_has_it_on_disk() {
     ensemble.settle();
     assert!(ensemble.reply(&client, xid).is_some());
     assert!(ensemble.core(leader).tree().get("/a").is_some());
+}
+
+#[test]
+fn acknowledgements_that_come_together_are_committed_together() {
+    let mut ensemble = elected(3, 0);
+    let leader = ensemble.leader();
+    let follower = ensemble.followers()[0];
+    let mut client = ensemble.connect(leader);
+    ensemble.flushes = false;
+    for path in ["/a", "/b", "/c"] {
+        ensemble.send(&mut client, create(path));
+    }
+    ensemble.settle();
+    ensemble.flush(leader);
+    ensemble.flush(follower);
+    let acknowledged = |(_, to, _): &(_, ServerId, _)| *to == leader;
+    assert_eq!(
+        ensemble.on_way.iter().filter(|on| acknowledged(on)).count(),
+        1
+    );
+    assert!(ensemble.step(), "the leader hears of them");
+    assert_eq!(ensemble.on_way.len(), 2, "one piece for each follower");
+    assert!(ensemble.core(leader).tree().get("/c").is_some());
 }
 
 #[test]
@@ -753,7 +781,7 @@ fn a_learner_that_is_synchronizing_says_nothing_before_it_acknowledges() {
     let zxid = Zxid::of_epoch(1);
     let ping = || QuorumInput::FromLeader {
         link,
-        packet: FromLeader::Ping { zxid },
+        packets: vec![FromLeader::Ping { zxid }],
     };
     assert!(!ensemble.core(late).is_serving(), "its disk is slow");
     ensemble.quorum(late, ping());

@@ -294,11 +294,8 @@ impl Turn {
                 self.on_election_links(now);
             }
             FromPeer::Quorum(QuorumEvent::FromLearner { link, packets }) => {
-                for packet in packets {
-                    let input = QuorumInput::FromLearner { link, packet };
-                    self.core.handle(now, Input::Quorum(input));
-                }
-                self.outbound.take(self.core.drain_effects());
+                let input = QuorumInput::FromLearner { link, packets };
+                self.handle(now, Input::Quorum(input));
             }
             FromPeer::Quorum(QuorumEvent::FromLeader {
                 link,
@@ -308,18 +305,17 @@ impl Turn {
                 ensemble.note_state(link, state);
                 let stats = &self.server.stats.quorum;
                 let (mut proposals, mut commits) = (0, 0);
-                for packet in packets {
-                    match &packet {
+                for packet in &packets {
+                    match packet {
                         FromLeader::Proposal { .. } => proposals += 1,
                         FromLeader::Commit { .. } => commits += 1,
                         _ => {}
                     }
-                    let input = QuorumInput::FromLeader { link, packet };
-                    self.core.handle(now, Input::Quorum(input));
                 }
                 stats.proposals_heard.fetch_add(proposals, Relaxed);
                 stats.commits_heard.fetch_add(commits, Relaxed);
-                self.outbound.take(self.core.drain_effects());
+                let input = QuorumInput::FromLeader { link, packets };
+                self.handle(now, Input::Quorum(input));
             }
             FromPeer::Quorum(event) => {
                 let input = ensemble.on_quorum(event);

@@ -362,7 +362,7 @@ impl Leader {
         link: QuorumLink,
         packet: FromLearner,
         now: Now,
-    ) -> Step {
+    ) {
         let deadline = now.monotonic + facts.settings.sync_timeout();
         let learner = self.learners.get_mut(&link).expect("the link is open");
         let Stage::Broadcast(broadcast) = &mut self.stage else {
@@ -370,14 +370,14 @@ impl Leader {
                 FromLearner::Ping { .. } => learner.on_ping_answered(),
                 _ => self.close(facts, replica, link),
             }
-            return Ok(());
+            return;
         };
         let authority = &mut broadcast.authority;
         match packet {
             FromLearner::Ack { zxid } => {
                 if zxid > authority.last_zxid() {
                     self.close(facts, replica, link);
-                    return Ok(());
+                    return;
                 }
                 // UPTODATE is acknowledged with the epoch's first number, which is no transaction.
                 if zxid.counter() != 0
@@ -390,7 +390,6 @@ impl Leader {
                     });
                     let acked = broadcast.acked.entry(server).or_insert(zxid);
                     *acked = zxid.max(*acked);
-                    return self.commit(facts, replica, now);
                 }
             }
             FromLearner::Ping { touched, .. } => {
@@ -439,7 +438,6 @@ impl Leader {
             | FromLearner::ObserverInfo { .. }
             | FromLearner::AckEpoch { .. } => self.close(facts, replica, link),
         }
-        Ok(())
     }
 
     /// A request that a client made of a learner. It becomes a transaction in any case, since the

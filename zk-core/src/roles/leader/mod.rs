@@ -145,7 +145,23 @@ impl Leader {
         self.on_closed(facts, link);
     }
 
-    pub(crate) fn on_packet(
+    /// Packets of a learner. What they bring a quorum's agreement for is committed at their end, so
+    /// that many acknowledgements make one batch of commits.
+    pub(crate) fn on_packets(
+        &mut self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        link: QuorumLink,
+        packets: Vec<FromLearner>,
+        now: Now,
+    ) -> Step {
+        for packet in packets {
+            self.on_packet(facts, replica, link, packet, now)?;
+        }
+        self.commit(facts, replica, now)
+    }
+
+    fn on_packet(
         &mut self,
         facts: &mut Facts,
         replica: &mut Replica,
@@ -177,7 +193,7 @@ impl Leader {
                 return self.on_synced(facts, replica, link, now);
             }
             (LearnerStage::Acked | LearnerStage::Active, packet) => {
-                return self.on_active(facts, replica, link, packet, now);
+                self.on_active(facts, replica, link, packet, now);
             }
             _ => self.close(facts, replica, link),
         }
