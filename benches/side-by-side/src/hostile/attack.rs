@@ -58,8 +58,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("every opcode, −128…127", every_opcode),
     attack("slow sockets (2,000)", slow),
     attack("deep paths (100,000 levels)", deep_paths),
+    attack("multis of 100,000 writes", refused_multi),
     Attack {
-        name: "multis of 10,000 and 100,000 writes",
+        name: "multis of 10,000 writes",
         prepare: prepare_multi,
         round: huge_multi,
     },
@@ -249,20 +250,25 @@ fn prepare_multi(server: SocketAddr) -> anyhow::Result<()> {
     Ok(Client::open(server)?.call(&create("/multi".to_owned(), 0))?)
 }
 
-fn huge_multi(server: SocketAddr, held: &mut Held) -> anyhow::Result<()> {
-    let multi = |ops| {
-        let write = MultiOp::SetData {
-            path: "/multi".to_owned(),
-            data: Some(Bytes::from_static(b"12345678")),
-            version: -1,
-        };
-        frame(&Request::Multi(vec![write; ops]))
+fn multi(ops: usize) -> BytesMut {
+    let write = MultiOp::SetData {
+        path: "/multi".to_owned(),
+        data: Some(Bytes::from_static(b"12345678")),
+        version: -1,
     };
-    if held.rounds % 16 == 15 {
-        let mut bytes = handshake();
-        bytes.extend_from_slice(&multi(100_000));
-        return Ok(send_and_drain(server, &bytes)?);
+    frame(&Request::Multi(vec![write; ops]))
+}
+
+/// More than is allowed.
+fn refused_multi(server: SocketAddr, held: &mut Held) -> anyhow::Result<()> {
+    if held.frames.is_empty() {
+        held.frames = handshake();
+        held.frames.extend_from_slice(&multi(100_000));
     }
+    Ok(send_and_drain(server, &held.frames)?)
+}
+
+fn huge_multi(server: SocketAddr, held: &mut Held) -> anyhow::Result<()> {
     if held.frames.is_empty() {
         held.frames = multi(MULTI_OPS);
     }

@@ -1,9 +1,11 @@
 //! What a well-behaved client notices of hostile ones.
 //!
-//! For each kind of hostile client a server is started with an empty directory; the good client
-//! ([`good`]) works alone, then beside the attack ([`attack`]). Prints a table in Markdown: the good
-//! client's latencies, how many times longer they are beside the attack, the server's CPU and the
-//! most memory it had resident.
+//! For each kind of hostile client two servers are started with empty directories. The good client
+//! ([`good`]) works at the first one: alone, while the attack ([`attack`]) is on the second one, and
+//! while it is on its own. What the attack takes of the machine, processors above all, it takes in
+//! both cases; the ratio of the last two is what the server lets hostile clients do to good ones.
+//! Prints a table in Markdown: the good client's latencies, that ratio, the attacked server's CPU and
+//! the most memory it had resident.
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 #![expect(clippy::disallowed_methods, reason = "measures time")]
 
@@ -32,6 +34,7 @@ struct Row {
     rounds_per_second: f64,
     cores: f64,
     alone: good::Latencies,
+    elsewhere: good::Latencies,
     beside: good::Latencies,
     peak_bytes: f64,
 }
@@ -52,9 +55,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     };
     for &flavour in flavours {
         println!(
-            "| {flavour} beside | rounds/s | cores | read p50, µs | read p99, µs | × \
-             | write p50, µs | write p99, µs | × | peak, MiB |\n\
-             |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+            "| {flavour} | rounds/s | cores | read p99, µs: alone | beside, elsewhere | beside | × \
+             | write p99, µs: alone | beside, elsewhere | beside | × | peak, MiB |\n\
+             |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
         );
         for attack in ATTACKS.iter().filter(|attack| attack.name.contains(only)) {
             let row = measure(options, flavour, attack).context(attack.name)?;
@@ -75,8 +78,16 @@ fn measure(options: &Options, flavour: Flavour, attack: &Attack) -> anyhow::Resu
         Flavour::Ours => LEAD,
         Flavour::Apache => LEAD_OF_JAVA,
     };
+    let other = Server::start(flavour, options)?;
+    attack.prepare(other.address())?;
     good::work(address, lead)?;
     let alone = good::work(address, options.duration)?;
+    let work = || {
+        good::work(address, LEAD)?;
+        good::work(address, options.duration)
+    };
+    let (elsewhere, _) = attack.beside(other.address(), work)?;
+    other.stop().map(drop)?;
     let (beside, rounds) = attack.beside(address, || {
         good::work(address, LEAD)?;
         let (start, cpu) = (Instant::now(), server.cpu_time()?);
@@ -90,6 +101,7 @@ fn measure(options: &Options, flavour: Flavour, attack: &Attack) -> anyhow::Resu
         rounds_per_second: rounds as f64 / (LEAD + options.duration).as_secs_f64(),
         cores,
         alone,
+        elsewhere,
         beside,
         peak_bytes: server.resident_peak_bytes()?,
     };
@@ -100,30 +112,25 @@ fn measure(options: &Options, flavour: Flavour, attack: &Attack) -> anyhow::Resu
 }
 
 fn line(row: &Row) -> String {
-    let pair = |alone: &Histogram<u64>, beside: &Histogram<u64>| {
-        let at = |quantile| {
-            (
-                alone.value_at_quantile(quantile),
-                beside.value_at_quantile(quantile),
-            )
-        };
-        let (p50, p99) = (at(0.5), at(0.99));
-        format!(
-            "{} → {} | {} → {} | {:.1}",
-            p50.0,
-            p50.1,
-            p99.0,
-            p99.1,
-            p99.1 as f64 / p99.0 as f64
-        )
+    let Row {
+        alone,
+        elsewhere,
+        beside,
+        ..
+    } = row;
+    let all = |of: fn(&good::Latencies) -> &Histogram<u64>| {
+        let p99 = |latencies| of(latencies).value_at_quantile(0.99);
+        let (alone, elsewhere, beside) = (p99(alone), p99(elsewhere), p99(beside));
+        let times = beside as f64 / elsewhere as f64;
+        format!("{alone} | {elsewhere} | {beside} | {times:.1}")
     };
     format!(
         "| {} | {:.0} | {:.2} | {} | {} | {:.0} |",
         row.name,
         row.rounds_per_second,
         row.cores,
-        pair(&row.alone.reads, &row.beside.reads),
-        pair(&row.alone.writes, &row.beside.writes),
+        all(|latencies| &latencies.reads),
+        all(|latencies| &latencies.writes),
         row.peak_bytes / f64::from(1 << 20),
     )
 }
