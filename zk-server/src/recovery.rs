@@ -16,7 +16,7 @@ use zk_core::{Core, CoreConfig, MemberSettings, Now, SnapshotView};
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnDigest, TxnRecord, Zxid};
 use zk_storage::{
     Epochs, FileSystem, History, LogWriter, RecoveredFrom, RecoveryReport, Restore, RestoreError,
-    SnapshotError, SnapshotFile, SnapshotSource, SnapshotTrailer, Snapshots, Storage,
+    SnapshotError, SnapshotFile, SnapshotSource, SnapshotTrailer, Snapshots, Space, Storage,
 };
 
 use crate::clock::Clock;
@@ -45,6 +45,7 @@ pub(crate) struct Disk {
     pub(crate) history: History,
     /// What a member of an ensemble promised.
     pub(crate) epochs: Option<Epochs>,
+    pub(crate) space: Space,
 }
 
 /// Takes the directories and reads the state back. A database that is empty gets its first
@@ -100,6 +101,7 @@ pub(crate) fn open(
             snapshots,
             history: recovered.history,
             epochs,
+            space: recovered.space,
         },
     })
 }

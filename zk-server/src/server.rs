@@ -315,12 +315,7 @@ impl Whole {
                 "connections did not close in time"
             );
         }
-        let joined = tokio::task::spawn_blocking(|| self.storage_thread.join()).await;
-        let stored = match joined {
-            Ok(Ok(stored)) => stored,
-            Ok(Err(_)) | Err(_) => Err(ServerError::Ended("the storage thread")),
-        };
-        let result = result.and(stored);
+        let result = result.and(self.storage_thread.join().await);
         match &result {
             Ok(()) => info!("stopped"),
             Err(error) => error!(%error, "stopped"),

@@ -1,7 +1,9 @@
-//! The threads that write: one for the transaction log, one for snapshots.
+//! The threads that write: one for the transaction log, one for snapshots, one that gives back the
+//! space of what is no longer needed.
 //!
 //! The log's thread takes everything that waits, writes it at once and syncs once: the longer a
-//! sync takes, the more transactions share the next. An error is final and ends the server.
+//! sync takes, the more transactions share the next. An error is final and ends the server. The other
+//! two work in the background: at a lower priority, and in pieces between which the disk is the log's.
 //!
 //! A leader may ask for another history. The log's thread then borrows the snapshots, once none is
 //! being written, changes the history as a whole, and reads it back. Nothing is appended meanwhile.
@@ -13,21 +15,24 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use rustix::process::setpriority_process;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::task::spawn_blocking;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 use zk_core::tree::Recovered;
 use zk_core::{EpochPromise, QuorumLink, SnapshotView};
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
 use zk_storage::{
-    Epochs, History, HistoryError, HistorySize, IoError, LogWriter, RecoverError, Restore,
-    RestoreError, SnapshotError, SnapshotInstall, SnapshotReadError, SnapshotTrailer, Snapshots,
-    Storage,
+    Epochs, GivenBack, History, HistoryError, HistorySize, IoError, LogWriter, RecoverError,
+    Restore, RestoreError, SnapshotError, SnapshotInstall, SnapshotReadError, SnapshotTrailer,
+    Snapshots, Space, Storage,
 };
 
 use crate::config::{Config, StorageConfig};
@@ -42,6 +47,11 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const READ_BYTES: usize = 1 << 20;
 /// How long the log rests before it is settled.
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
+/// Between two pieces of space that are given back, each of which holds the log up for about a
+/// millisecond.
+const GIVE_BACK_EVERY: Duration = Duration::from_millis(5);
+/// The priority of background threads: a quarter of a processor that another thread wants too.
+const BACKGROUND_NICE: i32 = 5;
 
 /// What the loop asks of storage.
 #[derive(Debug)]
@@ -110,10 +120,7 @@ pub(crate) enum FromStorage {
     Failed(ServerError),
 }
 
-/// Gives the error, if any, that came after the loop had ended.
-pub(crate) type StorageJoin = JoinHandle<Result<(), ServerError>>;
-
-/// The threads of storage.
+/// What works at the disk for the loop.
 #[derive(Debug)]
 pub(crate) struct StorageThread {
     to_log: Sender<Sent>,
@@ -121,7 +128,38 @@ pub(crate) struct StorageThread {
     history: History,
     /// How much of the log a learner is sent.
     log_read: LogReadLimits,
+    reads: TaskTracker,
     to_loop: UnboundedSender<FromStorage>,
+}
+
+/// All that holds the directories: whoever has joined it may open them again.
+#[derive(Debug)]
+pub(crate) struct StorageJoin {
+    reads: TaskTracker,
+    /// In the order in which they end.
+    threads: Vec<Thread>,
+}
+
+type Thread = JoinHandle<Result<(), ServerError>>;
+
+impl StorageJoin {
+    /// Waits for the end, which the drop of [`StorageThread`] begins.
+    ///
+    /// # Errors
+    /// The first one that came after the loop had ended.
+    pub(crate) async fn join(self) -> Result<(), ServerError> {
+        self.reads.close();
+        self.reads.wait().await;
+        let threads = self.threads;
+        let ended = || ServerError::Ended("a storage thread");
+        let joined = spawn_blocking(move || {
+            let all = threads.into_iter().map(JoinHandle::join);
+            let all: Vec<_> = all.collect();
+            all.into_iter()
+                .try_for_each(|thread| thread.unwrap_or_else(|_| Err(ended())))
+        });
+        joined.await.unwrap_or_else(|_| Err(ended()))
+    }
 }
 
 /// How much of the log a learner is sent instead of the state.
@@ -142,7 +180,7 @@ struct Sent {
 
 impl StorageThread {
     /// Starts the threads. The log's thread ends, with everything on disk, once the handle is
-    /// dropped; it joins the other.
+    /// dropped, and the others once it has.
     pub(crate) fn start(
         disk: Disk,
         config: &Config,
@@ -154,13 +192,24 @@ impl StorageThread {
             snapshots,
             history,
             epochs,
+            space,
         } = disk;
+        let (to_space, space_waiting) = sync_channel(1);
+        let space_thread = SpaceThread {
+            space,
+            waiting: space_waiting,
+        };
+        let space = spawn("zk-space", to_loop, move || {
+            space_thread.run();
+            Ok(())
+        })?;
         let (to_snapshots, jobs) = channel();
         let snapshot_thread = SnapshotThread {
             snapshots,
             config: config.storage.clone(),
             jobs,
             stats: Arc::clone(stats),
+            to_space: to_space.clone(),
             to_loop: to_loop.clone(),
         };
         let snapshots = spawn("zk-snapshot", to_loop, move || snapshot_thread.run())?;
@@ -176,12 +225,14 @@ impl StorageThread {
             restore_rules: RestoreRules::of(config),
             has_digest: config.storage.is_digest_enabled,
             to_snapshots,
+            to_space,
             to_loop: to_loop.clone(),
         };
-        let thread = spawn("zk-log", to_loop, move || {
-            log_thread.run()?;
-            (snapshots.join()).unwrap_or(Err(ServerError::Ended("the snapshot thread")))
-        })?;
+        let log = spawn("zk-log", to_loop, move || log_thread.run())?;
+        let join = StorageJoin {
+            reads: TaskTracker::new(),
+            threads: vec![log, snapshots, space],
+        };
         let storage = Self {
             to_log,
             stats: Arc::clone(stats),
@@ -191,16 +242,17 @@ impl StorageThread {
                 // What is sent has to find room among what waits for the learner.
                 bytes_max: config.limits.bytes_per_peer_max.get() / 2,
             },
+            reads: join.reads.clone(),
             to_loop: to_loop.clone(),
         };
-        Ok((storage, thread))
+        Ok((storage, join))
     }
 
     /// Reads the log for a learner, without waiting for it.
     pub(crate) fn read_log(&self, link: QuorumLink, after: Zxid, to: Zxid) {
         let (history, limits) = (self.history.clone(), self.log_read);
         let to_loop = self.to_loop.clone();
-        tokio::task::spawn_blocking(move || {
+        self.reads.spawn_blocking(move || {
             let txns = match read_log(&history, limits, after, to) {
                 Ok(txns) => txns,
                 Err(error) => {
@@ -235,7 +287,7 @@ fn spawn(
     name: &'static str,
     to_loop: &UnboundedSender<FromStorage>,
     work: impl FnOnce() -> Result<(), ServerError> + Send + 'static,
-) -> Result<StorageJoin, ServerError> {
+) -> Result<Thread, ServerError> {
     struct OnPanic(&'static str, UnboundedSender<FromStorage>);
     impl Drop for OnPanic {
         fn drop(&mut self) {
@@ -319,6 +371,7 @@ struct LogThread {
     restore_rules: RestoreRules,
     has_digest: bool,
     to_snapshots: Sender<SnapshotJob>,
+    to_space: SyncSender<()>,
     to_loop: UnboundedSender<FromStorage>,
 }
 
@@ -379,6 +432,7 @@ impl LogThread {
                 ToStorage::Snapshot(view) => {
                     self.flush()?;
                     self.log().roll()?;
+                    wake(&self.to_space);
                     self.to_snapshots
                         .send(SnapshotJob::Write(view))
                         .map_err(|_| ServerError::Ended("the snapshot thread"))?;
@@ -596,11 +650,13 @@ struct SnapshotThread {
     config: StorageConfig,
     jobs: Receiver<SnapshotJob>,
     stats: Arc<ServerStats>,
+    to_space: SyncSender<()>,
     to_loop: UnboundedSender<FromStorage>,
 }
 
 impl SnapshotThread {
     fn run(mut self) -> Result<(), ServerError> {
+        yield_to_others();
         let interval = self.config.purge.map(|purge| purge.interval);
         loop {
             self.purge();
@@ -646,8 +702,49 @@ impl SnapshotThread {
                 for path in removed {
                     debug!(path = %path.display(), "removed");
                 }
+                wake(&self.to_space);
             }
             Err(error) => warn!(%error, "old snapshots and logs cannot be removed"),
         }
+    }
+}
+
+struct SpaceThread {
+    space: Space,
+    waiting: Receiver<()>,
+}
+
+impl SpaceThread {
+    fn run(mut self) {
+        yield_to_others();
+        loop {
+            let given_back = self.space.give_back().unwrap_or_else(|error| {
+                warn!(%error, "space that is no longer needed cannot be given back");
+                GivenBack::Nothing
+            });
+            let waited = match given_back {
+                GivenBack::Piece => self.waiting.recv_timeout(GIVE_BACK_EVERY),
+                GivenBack::Nothing => {
+                    (self.waiting.recv()).map_err(|_| RecvTimeoutError::Disconnected)
+                }
+            };
+            if waited == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+        }
+    }
+}
+
+/// Wakes the thread that gives space back. It may be awake already; if it has ended, the loop has
+/// heard of that.
+fn wake(space: &SyncSender<()>) {
+    _ = space.try_send(());
+}
+
+/// Lowers the priority of this thread.
+fn yield_to_others() {
+    // On Linux this is the thread's own, although it says process.
+    if let Err(error) = setpriority_process(None, BACKGROUND_NICE) {
+        debug!(%error, "a background thread keeps its priority");
     }
 }

@@ -2,14 +2,22 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::any::Any;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use common::{PATIENCE, RawClient, create, get, resume, start};
 use tempfile::tempdir;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use zk_proto::{CreateMode, ErrorCode, Request, Response, Zxid};
 use zk_server::{Config, Server, ServerError};
 use zk_storage::memory::{Fault, MemoryFileSystem};
+use zk_storage::{DirEntry, File, FileSystem, OpenMode};
 
 #[tokio::test]
 async fn a_restart_finds_sessions_ephemerals_and_znodes() {
@@ -155,6 +163,107 @@ async fn a_disk_that_fails_ends_the_server_and_acknowledges_nothing() {
     server.shutdown().await.unwrap();
 }
 
+/// A disk on which snapshots begin only while a gate is open.
+#[derive(Debug)]
+struct Gated {
+    disk: MemoryFileSystem,
+    gate: RwLock<()>,
+    waits: Sender<()>,
+}
+
+impl FileSystem for Gated {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("partial.") && self.gate.try_read().is_err() {
+            (self.waits.send(())).expect("the test waits for it");
+            drop(self.gate.read());
+        }
+        self.disk.open(path, mode)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(path)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.disk.list(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        self.disk.lock(path)
+    }
+
+    fn reads_ahead(&self) -> bool {
+        self.disk.reads_ahead()
+    }
+}
+
+/// The log fails while a snapshot is being written: the server ends once both have let go.
+#[tokio::test]
+async fn a_directory_is_free_when_a_server_whose_log_failed_has_ended() {
+    let dir = tempdir().unwrap();
+    let (waits, waiting) = channel();
+    let disk = Arc::new(Gated {
+        disk: MemoryFileSystem::new(),
+        gate: RwLock::new(()),
+        waits,
+    });
+    let mut config = Config::dev(dir.path(), 0);
+    config.storage.snap_count = NonZeroU32::MIN;
+    let server = |disk| {
+        let builder = Server::builder().config(config.clone());
+        builder.file_system(disk).start()
+    };
+    let mut running = server(disk.clone()).await.unwrap();
+    let (mut client, _) = RawClient::log_in(running.local_addr()).await;
+    let (closed, closing) = channel();
+    let (open, opening) = channel::<()>();
+    let gated = disk.clone();
+    let keeper = spawn_blocking(move || {
+        let gate = gated.gate.write().unwrap();
+        closed.send(()).unwrap();
+        // Released by a time: were the end of the server waited for, it would never come.
+        _ = opening.recv_timeout(Duration::from_millis(200));
+        drop(gate);
+    });
+    closing.recv().unwrap();
+    client.call(create("/a", b"", CreateMode::Persistent)).await;
+    client.call(create("/b", b"", CreateMode::Persistent)).await;
+    spawn_blocking(move || waiting.recv().unwrap())
+        .await
+        .expect("a snapshot waits");
+    disk.disk.fail_at(disk.disk.calls(), Fault::DeviceError);
+    client
+        .send(&[create("/c", b"", CreateMode::Persistent)])
+        .await;
+    let ended = timeout(PATIENCE, running.wait()).await.unwrap();
+    assert!(matches!(ended, Err(ServerError::Log(_))), "{ended:?}");
+    let again = server(disk).await;
+    drop(open);
+    keeper.await.unwrap();
+    again
+        .expect("the directory is free")
+        .shutdown()
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn an_idle_connection_does_not_delay_the_stop() {
     let dir = tempdir().unwrap();
@@ -162,7 +271,7 @@ async fn an_idle_connection_does_not_delay_the_stop() {
     let _silent = RawClient::connect(server.local_addr()).await;
     let (mut client, _) = RawClient::log_in(server.local_addr()).await;
     client.call(Request::Ping).await;
-    timeout(std::time::Duration::from_secs(5), server.shutdown())
+    timeout(Duration::from_secs(5), server.shutdown())
         .await
         .unwrap()
         .unwrap();

@@ -42,6 +42,8 @@ pub struct TxnsAfter {
     start: Zxid,
     flushed: Zxid,
     is_done: bool,
+    /// What is purged stays as long and as whole as this is held.
+    _reading: Arc<()>,
 }
 
 impl History {
@@ -56,13 +58,14 @@ impl History {
     /// # Errors
     /// [`HistoryError`]; a snapshot has to be sent instead, unless the history was replaced.
     pub fn after(&self, from: Zxid, flushed: Zxid) -> Result<TxnsAfter, HistoryError> {
-        let fs = &*self.dirs.fs;
         let history = self.dirs.history();
-        let snapshots = names::list_snapshots(fs, &self.dirs.snap_dir)?;
-        let snapshots: Vec<_> = snapshots.iter().map(|snapshot| snapshot.zxid).collect();
+        let reading = Arc::clone(&self.dirs.reading);
         // A log that holds nothing flushed may be half-written from its start on.
         let logs = self.logs_after(from, flushed)?;
         let oldest = logs.first().map(|log| log.zxid);
+        // After the logs: a snapshot that is there has its logs, unless both are purged meanwhile.
+        let snapshots = names::list_snapshots(&*self.dirs.fs, &self.dirs.snap_dir)?;
+        let snapshots: Vec<_> = snapshots.iter().map(|snapshot| snapshot.zxid).collect();
         let mut txns = TxnsAfter {
             dirs: Arc::clone(&self.dirs),
             history,
@@ -72,6 +75,7 @@ impl History {
             start: from,
             flushed,
             is_done: false,
+            _reading: reading,
         };
         let mut newest = snapshots
             .iter()

@@ -29,6 +29,7 @@ mod names;
 mod recover;
 mod settle;
 mod snapshot;
+mod space;
 mod storage;
 mod stream;
 mod truncate;
@@ -46,4 +47,5 @@ pub use snapshot::{
     SnapshotFile, SnapshotInstall, SnapshotPart, SnapshotReadError, SnapshotSource,
     SnapshotTrailer, Snapshots, read_snapshot, send_snapshot,
 };
+pub use space::{GivenBack, Space};
 pub use storage::{Recovered, Storage, StorageConfig};

@@ -28,6 +28,7 @@ pub(crate) const INITIALIZE: &str = "initialize";
 const LOG_PREFIX: &str = "log.";
 const SNAPSHOT_PREFIX: &str = "snapshot.";
 const PARTIAL_PREFIX: &str = "partial.";
+const REMOVED_PREFIX: &str = "removed.";
 
 pub(crate) fn is_log(name: &str) -> bool {
     name.starts_with(LOG_PREFIX)
@@ -40,6 +41,15 @@ pub(crate) fn is_snapshot(name: &str) -> bool {
 /// Whether the file is a snapshot whose writing was not finished.
 pub(crate) fn is_partial(name: &str) -> bool {
     name.starts_with(PARTIAL_PREFIX)
+}
+
+/// The name of a file that was purged and still has space.
+pub(crate) fn removed(name: &str) -> String {
+    format!("{REMOVED_PREFIX}{name}")
+}
+
+pub(crate) fn is_removed(name: &str) -> bool {
+    name.starts_with(REMOVED_PREFIX)
 }
 
 /// The name under which a small file is written, before it takes its own.

@@ -11,10 +11,11 @@ use zk_proto::Zxid;
 
 use crate::error::Context;
 use crate::log::mark::MarkFile;
+use crate::space::EndedLog;
 use crate::{
     EpochFiles, FileSystem, History, IoError, IoOp, LogError, LogWriter, OpenError, RecoverError,
-    RecoveryReport, Restore, SnapshotInstall, Snapshots, TruncateError, intent, names, recover,
-    truncate,
+    RecoveryReport, Restore, SnapshotInstall, Snapshots, Space, TruncateError, intent, names,
+    recover, truncate,
 };
 
 /// Where and how to store. Names and defaults follow `zoo.cfg`.
@@ -82,6 +83,8 @@ pub struct Recovered {
     pub epochs: EpochFiles,
     /// Reads transactions for other servers.
     pub history: History,
+    /// Gives back the space of what is no longer needed.
+    pub space: Space,
 }
 
 impl Storage {
@@ -104,6 +107,8 @@ impl Storage {
                 config,
                 snap_dir,
                 log_dir,
+                ended: EndedLog::default(),
+                reading: Arc::default(),
                 has_snapshot: AtomicBool::new(false),
                 history: AtomicU64::new(0),
                 _locks: locks,
@@ -193,6 +198,7 @@ impl Recovered {
             log: LogWriter::new(Arc::clone(&dirs), mark, report.last_zxid),
             snapshots: Snapshots::new(Arc::clone(&dirs), &report),
             epochs: EpochFiles::new(Arc::clone(&dirs), report.last_zxid),
+            space: Space::new(Arc::clone(&dirs)),
             history: History::new(dirs),
             report,
         }
@@ -243,6 +249,9 @@ pub(crate) struct Directories {
     pub(crate) config: StorageConfig,
     pub(crate) snap_dir: PathBuf,
     pub(crate) log_dir: PathBuf,
+    pub(crate) ended: EndedLog,
+    /// Held by whoever reads logs that may be purged, since before it listed them.
+    pub(crate) reading: Arc<()>,
     has_snapshot: AtomicBool,
     /// Counts how often the history was cut or replaced.
     history: AtomicU64,
@@ -270,6 +279,13 @@ impl Directories {
 
     pub(crate) fn remove(&self, path: &Path) -> Result<(), IoError> {
         self.fs.remove(path).context(IoOp::Remove, path)
+    }
+
+    /// Removes a file that may be long: it loses its name now, and [`Space`] gives back what it holds.
+    pub(crate) fn discard(&self, path: &Path) -> Result<(), IoError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let removed = path.with_file_name(names::removed(&name));
+        self.fs.rename(path, &removed).context(IoOp::Remove, path)
     }
 
     pub(crate) fn sync_dir(&self, dir: &Path) -> Result<(), IoError> {

@@ -21,7 +21,7 @@ const FRAME_BYTES: usize = 13;
 /// again only by recovery.
 ///
 /// A file begins with the first flush after recovery or [`roll`](Self::roll), and is named after
-/// its first transaction. It is cut to its content when the next begins.
+/// its first transaction. Once the next begins, [`Space`](crate::Space) cuts it to its content.
 #[derive(Debug)]
 pub struct LogWriter {
     dirs: Arc<Directories>,
@@ -168,12 +168,13 @@ impl LogWriter {
         self.unless_poisoned(|log| log.mark.sync())
     }
 
-    /// Flushes, ends the current file and settles, for an orderly stop.
+    /// Flushes, cuts the file to its content and settles, for an orderly stop.
     ///
     /// # Errors
     /// [`LogError`].
     pub fn close(mut self) -> Result<(), LogError> {
         self.roll()?;
+        self.unless_poisoned(|log| log.dirs.ended.finish())?;
         self.settle()
     }
 
@@ -259,10 +260,13 @@ impl LogWriter {
 
     fn end_file(&mut self) -> Result<(), IoError> {
         match self.current.take() {
-            Some(current) if current.allocated > current.end => current
-                .file
-                .set_len(current.end)
-                .context(IoOp::SetLength, &current.path),
+            Some(CurrentFile {
+                path,
+                file,
+                end,
+                allocated,
+                ..
+            }) if allocated > end => self.dirs.ended.put(path, file, allocated, end),
             _ => Ok(()),
         }
     }

@@ -21,9 +21,9 @@ use crate::{
 
 /// Bytes that are encoded before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
-/// Bytes that are written before they are synced, so that a log on the same disk does not wait for
-/// all of a snapshot.
-const SYNC_BYTES: u64 = 16 << 20;
+/// Bytes that are written before they are synced: a log on the same disk waits for so much of a
+/// snapshot at most.
+const SYNC_BYTES: u64 = 1 << 20;
 
 /// A state at one zxid, as a snapshot takes it.
 pub trait SnapshotSource {
@@ -132,7 +132,7 @@ impl Snapshots {
     /// Removes all snapshots but the newest `retain` valid ones, and all logs that none of those
     /// needs: the one that starts at or before the oldest of them is kept, as are all after it
     /// (`PurgeTxnLog`, 3.9.5). The newest snapshot that was read whole is kept in any case. Returns
-    /// the removed files.
+    /// the removed files; their space is left to [`Space`](crate::Space).
     ///
     /// A log that begins meanwhile is newer than all of these, so this may run beside the log.
     ///
@@ -157,14 +157,14 @@ impl Snapshots {
         let before = |files: Vec<DataFile>, zxid| files.into_iter().filter(move |f| f.zxid < zxid);
         let mut removed = Vec::new();
         for snapshot in before(snapshots, oldest) {
-            self.dirs.remove(&snapshot.path)?;
+            self.dirs.discard(&snapshot.path)?;
             removed.push(snapshot.path);
         }
         if !removed.is_empty() {
             self.dirs.sync_dir(&self.dirs.snap_dir)?;
         }
         for log in before(logs, oldest_log) {
-            self.dirs.remove(&log.path)?;
+            self.dirs.discard(&log.path)?;
             self.dirs.sync_log_dir()?;
             removed.push(log.path);
         }

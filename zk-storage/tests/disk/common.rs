@@ -10,8 +10,9 @@ use zk_proto::{
 };
 use zk_storage::memory::MemoryFileSystem;
 use zk_storage::{
-    LogError, OpenError, RecoverError, Recovered, Restore, RestoreError, SnapshotFile,
-    SnapshotSource, SnapshotTrailer, Storage, StorageConfig, TxnLogItem, TxnLogReader,
+    GivenBack, IoError, LogError, OpenError, RecoverError, Recovered, Restore, RestoreError,
+    SnapshotFile, SnapshotSource, SnapshotTrailer, Storage, StorageConfig, TxnLogItem,
+    TxnLogReader,
 };
 
 pub(crate) const DIR: &str = "/data/version-2";
@@ -269,6 +270,12 @@ impl Server {
     /// Gives the directories back, to change the history.
     pub(crate) fn into_storage(self) -> Storage {
         Storage::from_handles(self.recovered.log, self.recovered.snapshots).unwrap()
+    }
+
+    /// Gives back all space that is not needed.
+    pub(crate) fn space(&mut self) -> Result<(), IoError> {
+        while self.recovered.space.give_back()? == GivenBack::Piece {}
+        Ok(())
     }
 
     pub(crate) fn try_snapshot(&mut self) -> Result<SnapshotFile, zk_storage::SnapshotError> {

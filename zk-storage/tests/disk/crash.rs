@@ -70,6 +70,7 @@ fn life(disk: &MemoryFileSystem, promised: &mut Promised) -> Result<(), Stop> {
     batch(&mut server, promised, 1, 6000)?;
     server.recovered.log.roll()?;
     batch(&mut server, promised, 2, 40)?;
+    server.space()?;
     server.try_snapshot()?;
     server.recovered.log.roll()?;
     batch(&mut server, promised, 30, 100)?;
@@ -77,6 +78,7 @@ fn life(disk: &MemoryFileSystem, promised: &mut Promised) -> Result<(), Stop> {
     server.try_snapshot()?;
     batch(&mut server, promised, 2, 300)?;
     server.recovered.snapshots.purge(NonZeroUsize::MIN)?;
+    server.space()?;
     batch(&mut server, promised, 1, 1)?;
     server.recovered.log.close()?;
     Ok(())

@@ -26,6 +26,7 @@ fn a_directory_belongs_to_one_process() {
         snapshots,
         epochs,
         history,
+        space,
         ..
     } = server.recovered;
     drop(log);
@@ -35,6 +36,8 @@ fn a_directory_belongs_to_one_process() {
     drop(epochs);
     assert!(Server::start_with(&disk, config()).is_err());
     drop(history);
+    assert!(Server::start_with(&disk, config()).is_err());
+    drop(space);
     assert!(Server::start_with(&disk, config()).is_ok());
 }
 
@@ -192,15 +195,9 @@ fn the_machines_file_system_keeps_a_history() {
     assert_eq!(server.state.history(), [1, 2, 3, 4, 5]);
     server.snapshot();
     server.batch(1, 10).unwrap();
-    server.recovered.log.close().unwrap();
     assert!(server.recovered.snapshots.sizes().unwrap().0 > 1_200_000);
-    let zk_storage::Recovered {
-        snapshots,
-        epochs,
-        history,
-        ..
-    } = server.recovered;
-    drop((snapshots, epochs, history));
+    server.recovered.log.roll().unwrap();
+    drop(server);
     let server = open();
     assert_eq!(server.state.history(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(server.state.txns, [6]);
@@ -244,6 +241,7 @@ fn the_machines_file_system_has_its_history_cut_and_replaced() {
         recovered.log,
         recovered.snapshots,
         recovered.history,
+        recovered.space,
         epochs,
     ));
     let mut server = open();

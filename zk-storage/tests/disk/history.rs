@@ -285,6 +285,7 @@ fn the_size_counts_what_is_written_and_the_newest_finished_snapshot() {
     assert_eq!(history.size_after(Zxid(1)).unwrap(), size);
 
     server.recovered.log.roll().unwrap();
+    server.space().unwrap();
     let snapshot = server.snapshot();
     disk.place(&path("snapshot.7"), b"");
     server.batch(1, 100).unwrap();
@@ -366,6 +367,9 @@ fn the_history_is_read_while_it_is_written_rolled_and_purged() {
             if zxid % 400 == 0 {
                 server.snapshot();
                 server.recovered.snapshots.purge(NonZeroUsize::MIN).unwrap();
+            }
+            if zxid % 20 == 0 {
+                server.space().unwrap();
             }
         }
         is_over.store(true, Ordering::Release);

@@ -18,4 +18,5 @@ mod purge;
 mod repeated;
 mod restart;
 mod round_trip;
+mod space;
 mod truncate;

@@ -13,7 +13,9 @@ fn three() -> NonZeroUsize {
 fn names(disk: &MemoryFileSystem) -> Vec<String> {
     let names = disk.paths().into_iter();
     let names = names.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
-    names.filter(|name| name != "flushed").collect()
+    names
+        .filter(|name| name.starts_with("log.") || name.starts_with("snapshot."))
+        .collect()
 }
 
 /// The zxids that logs are named by, oldest first.
