@@ -131,17 +131,18 @@ impl Learner {
         self.proposed.len()
     }
 
-    pub(crate) fn next_deadline(&self) -> Duration {
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
         match self.stage {
             Stage::Dialling {
                 next: Some(next), ..
-            } => next.min(self.patience),
-            _ => self.patience,
+            } => Some(next.min(self.patience)),
+            // A state that is being read back takes as long as it takes.
+            Stage::Reloading => None,
+            _ => Some(self.patience),
         }
     }
 
     pub(crate) fn on_tick(&mut self, facts: &mut Facts, replica: &mut Replica, now: Now) -> Step {
-        // A state that is being read back takes as long as it takes.
         if now.monotonic >= self.patience && self.stage != Stage::Reloading {
             return Err(LeaveReason::LeaderSilent);
         }

@@ -184,7 +184,7 @@ impl Member {
                 None => looking.read_only_at,
             },
             Role::Leading(leader) => Some(leader.next_deadline()),
-            Role::Learning(learner) => Some(learner.next_deadline()),
+            Role::Learning(learner) => learner.next_deadline(),
         };
         role.into_iter().chain(self.election.next_deadline()).min()
     }

@@ -99,6 +99,8 @@ struct Ensemble {
     read_only_after: Option<Duration>,
     /// Whether disks flush by themselves.
     flushes: bool,
+    /// Whether disks are done when they are to forget transactions.
+    truncates: bool,
 }
 
 impl Ensemble {
@@ -135,6 +137,7 @@ impl Ensemble {
             skip_acl: false,
             read_only_after: None,
             flushes: true,
+            truncates: true,
         };
         for id in (1..=voters + observers).map(ServerId) {
             let server = Server {
@@ -376,6 +379,7 @@ impl Ensemble {
                 }
                 self.quorum(id, QuorumInput::Promised);
             }
+            QuorumEffect::Truncate(_) if !self.truncates => {}
             QuorumEffect::Truncate(to) => {
                 assert!(
                     server.disk.log.iter().any(|(zxid, _)| *zxid == to),
@@ -760,6 +764,29 @@ fn a_learner_far_behind_is_served_from_the_log_or_gets_the_state() {
         assert!(ensemble.core(late).is_serving());
         ensemble.assert_agreed();
     }
+}
+
+#[test]
+fn a_learner_that_waits_for_its_disk_asks_for_no_tick() {
+    let mut ensemble = elected(3, 0);
+    let old = ensemble.leader();
+    let mut client = ensemble.connect(old);
+    ensemble.call(&mut client, create("/kept")).unwrap();
+    ensemble.isolate(old);
+    ensemble.send(&mut client, create("/lost"));
+    ensemble.run(Duration::from_secs(1));
+    ensemble.truncates = false;
+    ensemble.rejoin(old);
+    ensemble.run(Duration::from_millis(500));
+    assert_eq!(
+        ensemble.core(old).state(),
+        Some(ServerState::Following),
+        "it waits"
+    );
+    assert!(!ensemble.core(old).is_serving(), "its disk is slow");
+    ensemble.now.monotonic += Duration::from_secs(3_600);
+    ensemble.input(old, Input::Tick);
+    assert_eq!(ensemble.core(old).next_deadline(), None);
 }
 
 /// A leader of Apache's takes nothing else for the acknowledgement that it waits for, and closes the
