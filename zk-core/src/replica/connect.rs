@@ -69,11 +69,21 @@ impl Replica {
             self.refuse_session(conn, request.read_only.is_some());
             return None;
         }
+        self.leave_old_connection(request.session_id);
         let slot = self.wait_for_session(connection);
         Some(Resuming::Own {
             session: request.session_id,
             slot,
         })
+    }
+
+    /// The session's client is not there any more. What it asked for there and does not stand in line
+    /// yet must not follow what it asked for since, at other servers.
+    fn leave_old_connection(&mut self, id: SessionId) {
+        let session = self.sessions.slot_of(id);
+        if let Some(old) = session.and_then(|session| self.sessions.get(session).conn) {
+            self.close(old, CloseReason::SessionMoved);
+        }
     }
 
     fn wait_for_session(&mut self, connection: Connection) -> u32 {
@@ -92,9 +102,8 @@ impl Replica {
         };
         match self.sessions.slot_of(id) {
             Some(session) if is_open => {
-                if let Some(old) = self.sessions.get(session).conn {
-                    self.close(old, CloseReason::SessionMoved);
-                }
+                let old = self.sessions.get(session).conn;
+                assert!(old.is_none(), "it was left when the session came back");
                 self.counters.sessions_resumed += 1;
                 self.attach(slot, session);
             }

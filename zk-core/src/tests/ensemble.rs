@@ -924,6 +924,38 @@ fn a_session_moves_to_another_server_and_its_ephemeral_lives_on() {
     );
 }
 
+/// The client may have been served elsewhere since: what it asked for on the old connection would take
+/// place after what it asked for later.
+#[test]
+fn a_session_that_comes_back_is_not_heard_on_its_old_connection() {
+    let mut ensemble = elected(3, 0);
+    let follower = ensemble.followers()[0];
+    let mut old = ensemble.connect(follower);
+    let request = ConnectRequest {
+        session_id: old.session,
+        password: Bytes::copy_from_slice(&zk_proto::session_password(old.session)),
+        ..connect_request(4_000)
+    };
+    let (conn, peer) = (ConnId(1 << 32), "127.0.0.1".parse().unwrap());
+    ensemble.input(
+        follower,
+        Input::Connect {
+            conn,
+            peer,
+            request,
+        },
+    );
+    // The leader is still to be asked for the session.
+    ensemble.send(&mut old, create("/late"));
+    ensemble.settle();
+    assert!(ensemble.servers[&follower].closed.contains(&old.conn));
+    assert_eq!(
+        ensemble.servers[&follower].accepted.get(&conn),
+        Some(&old.session)
+    );
+    assert!(ensemble.core(follower).tree().get("/late").is_none());
+}
+
 #[test]
 fn a_session_on_a_follower_is_kept_alive_by_its_pings() {
     let mut ensemble = elected(3, 1);

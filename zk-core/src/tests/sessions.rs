@@ -205,7 +205,11 @@ fn a_session_that_expires_is_not_heard_any_more() {
     let again = world.reconnect(&client);
     assert_eq!(
         world.take_text(),
-        ["accept 2 0", "close 2 SessionRefused"],
+        [
+            "close 1 SessionMoved",
+            "accept 2 0",
+            "close 2 SessionRefused"
+        ],
         "{again:?}"
     );
 }
