@@ -81,10 +81,13 @@ impl Authority {
     }
 
     /// When [`on_tick`](Self::on_tick) is due.
-    pub(crate) fn next_deadline(&self) -> Duration {
+    pub(crate) fn next_deadline(&self, is_retiring: bool) -> Option<Duration> {
+        if is_retiring {
+            return None;
+        }
         let reaper = self.reaper.next_deadline();
         let sessions = self.tracker.next_deadline();
-        sessions.map_or(reaper, |sessions| sessions.min(reaper))
+        Some(sessions.map_or(reaper, |sessions| sessions.min(reaper)))
     }
 
     /// Takes what was made since the last time, in the order of the zxids.

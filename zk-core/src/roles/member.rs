@@ -176,14 +176,14 @@ impl Member {
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self, is_retiring: bool) -> Option<Duration> {
         let role = match &self.role {
             Role::Settling { .. } => None,
             Role::Looking(looking) => match &looking.read_only {
                 Some(read_only) => read_only.tracker.next_deadline(),
                 None => looking.read_only_at,
             },
-            Role::Leading(leader) => Some(leader.next_deadline()),
+            Role::Leading(leader) => Some(leader.next_deadline(is_retiring)),
             Role::Learning(learner) => learner.next_deadline(),
         };
         role.into_iter().chain(self.election.next_deadline()).min()

@@ -161,9 +161,10 @@ impl Core {
     /// When [`Input::Tick`] is due, on the monotonic clock.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
+        let is_retiring = self.replica.is_retiring;
         match &self.role {
-            Role::Standalone(role) => Some(role.authority.next_deadline()),
-            Role::Member(member) => member.next_deadline(),
+            Role::Standalone(role) => role.authority.next_deadline(is_retiring),
+            Role::Member(member) => member.next_deadline(is_retiring),
         }
     }
 

@@ -196,6 +196,19 @@ fn any_request_keeps_a_session_alive() {
 }
 
 #[test]
+fn a_server_that_retires_ends_no_session_and_asks_for_no_tick() {
+    let mut world = World::new();
+    let client = world.connect();
+    world.send(&client, create("/taken"));
+    let now = world.now;
+    world.server.handle(now, Input::Retire);
+    world.tick(20_000);
+    assert_eq!(world.server.next_deadline(), None);
+    world.flush();
+    assert_eq!(world.server.session_count(), 1);
+}
+
+#[test]
 fn a_session_that_expires_is_not_heard_any_more() {
     let mut world = World::new();
     let client = world.connect();

@@ -107,9 +107,12 @@ impl Leader {
         })
     }
 
-    pub(crate) fn next_deadline(&self) -> Duration {
+    pub(crate) fn next_deadline(&self, is_retiring: bool) -> Duration {
         match &self.stage {
-            Stage::Broadcast(broadcast) => self.next_beat.min(broadcast.authority.next_deadline()),
+            Stage::Broadcast(broadcast) => {
+                let authority = broadcast.authority.next_deadline(is_retiring);
+                authority.map_or(self.next_beat, |at| at.min(self.next_beat))
+            }
             _ => self.deadline.min(self.next_beat),
         }
     }
