@@ -5,8 +5,7 @@
 //! production; only the file system, the network and the clocks are fakes. Time is virtual, there is
 //! one thread, and the same seed gives the same run, event for event.
 //!
-//! What is checked is listed in [`check`](crate::check); [`plan`](crate::plan) says what is drawn and
-//! [`faults`](crate::faults) what goes wrong.
+//! What is checked is listed in `check`, what is drawn in `plan`, what goes wrong in `faults`.
 
 mod check;
 mod client;
@@ -15,6 +14,7 @@ mod faults;
 mod model;
 mod net;
 mod plan;
+mod planted;
 mod random;
 mod schedule;
 mod server;
@@ -22,5 +22,6 @@ mod trace;
 mod world;
 
 pub use check::{Coverage, Violation};
+pub use planted::Planted;
 pub use trace::Telling;
 pub use world::{Options, Report, run};

@@ -5,7 +5,8 @@
     reason = "worlds run in threads of their own, and are timed for whoever waits for them"
 )]
 
-use std::collections::BTreeMap;
+mod sum;
+
 use std::ops::Range;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -13,8 +14,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
-use zk_sim::{Coverage, Options, Report, Telling, run};
+use clap::{Parser, ValueEnum as _};
+use sum::Sum;
+use zk_sim::{Options, Planted, Report, Telling, run};
 
 /// Between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -40,6 +42,9 @@ struct Arguments {
     /// Lets nothing go wrong.
     #[arg(long)]
     calm: bool,
+    /// Gives the servers a bug, which has to be found.
+    #[arg(long, value_name = "BUG")]
+    plant: Option<Planted>,
     /// Goes on after a seed that fails.
     #[arg(long, requires = "seeds")]
     keep_going: bool,
@@ -64,10 +69,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A world that panics says so in its report.
     std::panic::set_hook(Box::new(|_| {}));
-    let with_faults = !arguments.calm;
     let is_well = match (&arguments.seed, &arguments.seeds) {
-        (Some(seed), _) => run_one(*seed, with_faults, arguments.trace),
-        (None, Some(seeds)) => run_many(&seeds.0, with_faults, &arguments),
+        (Some(seed), _) => run_one(*seed, &arguments),
+        (None, Some(seeds)) => run_many(&seeds.0, &arguments),
         (None, None) => unreachable!("clap asks for one of them"),
     };
     match is_well {
@@ -76,132 +80,77 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_one(seed: u64, with_faults: bool, trace: bool) -> bool {
-    let telling = match trace {
+impl Arguments {
+    fn options(&self, telling: Telling) -> Options {
+        Options {
+            with_faults: !self.calm,
+            planted: self.plant,
+            telling,
+        }
+    }
+
+    /// How a world is run again.
+    fn repeat(&self, seed: u64) -> String {
+        let calm = if self.calm { " --calm" } else { "" };
+        let planted = self.plant.and_then(|bug| bug.to_possible_value());
+        let plant = planted.map(|bug| format!(" --plant {}", bug.get_name()));
+        let plant = plant.unwrap_or_default();
+        format!("cargo run --release -p zk-sim -- --seed {seed}{calm}{plant} --trace")
+    }
+}
+
+fn run_one(seed: u64, arguments: &Arguments) -> bool {
+    let telling = match arguments.trace {
         true => Telling::All,
         false => Telling::Nothing,
     };
-    let report = run(
-        seed,
-        Options {
-            with_faults,
-            telling,
-        },
-    );
+    let report = run(seed, arguments.options(telling));
     let sum = Sum::of(&report);
     println!("seed {seed}: trace hash {:016x}, {sum}", report.trace_hash);
     println!("{:?}", report.coverage);
-    let is_well = report.violation.is_none();
-    if !is_well {
-        tell_failure(&report, with_faults);
-    }
-    is_well
+    tell_failure(&report, arguments);
+    report.violation.is_none()
 }
 
-/// Names what is wrong, and how to see it again.
-fn tell_failure(report: &Report, with_faults: bool) {
+/// Names what is wrong, if anything is, and how to see it again.
+fn tell_failure(report: &Report, arguments: &Arguments) {
     let Some(violation) = &report.violation else {
         return;
     };
     let seed = report.seed;
-    let again = run(
-        seed,
-        Options {
-            with_faults,
-            telling: Telling::Last,
-        },
-    );
     println!("seed {seed} fails; the last that happened:");
-    for line in again.last_lines {
+    for line in run(seed, arguments.options(Telling::Last)).last_lines {
         println!("    {line}");
     }
-    println!(
-        "seed {seed} violates {} at {}: {}",
-        violation.check,
-        violation.at.trim(),
-        violation.what
-    );
-    let calm = if with_faults { "" } else { " --calm" };
-    println!("repeat with: zk-sim --seed {seed}{calm} --trace");
+    let (check, at, what) = (violation.check, violation.at.trim(), &violation.what);
+    println!("seed {seed} violates {check} at {at}: {what}");
+    println!("repeat with: {}", arguments.repeat(seed));
 }
 
-/// What many worlds have in common.
-#[derive(Debug, Default)]
-struct Sum {
-    seeds: u64,
-    time: Duration,
-    faults: u64,
-    faults_min: u64,
-    events: u64,
-    settled_max: Duration,
-    coverage: Coverage,
-    failed: BTreeMap<u64, Report>,
-}
-
-impl Sum {
-    fn of(report: &Report) -> Self {
-        let mut failed = BTreeMap::new();
-        if report.violation.is_some() {
-            failed.insert(report.seed, report.clone());
-        }
-        Self {
-            seeds: 1,
-            time: report.time,
-            faults: report.faults,
-            faults_min: report.faults,
-            events: report.events,
-            settled_max: report.settled_after,
-            coverage: report.coverage.clone(),
-            failed,
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.faults_min = match self.seeds {
-            0 => other.faults_min,
-            _ => self.faults_min.min(other.faults_min),
-        };
-        self.seeds += other.seeds;
-        self.time += other.time;
-        self.faults += other.faults;
-        self.events += other.events;
-        self.settled_max = self.settled_max.max(other.settled_max);
-        self.coverage.add(&other.coverage);
-        self.failed.extend(other.failed);
-    }
-}
-
-impl std::fmt::Display for Sum {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} seeds, {:.2} simulated hours, {} faults ({} a seed at least), {} events, well again after {:?} at most, {} violations",
-            self.seeds,
-            self.time.as_secs_f64() / 3_600.0,
-            self.faults,
-            self.faults_min,
-            self.events,
-            self.settled_max,
-            self.failed.len()
-        )
-    }
-}
-
-fn run_many(seeds: &Range<u64>, with_faults: bool, arguments: &Arguments) -> bool {
+fn run_many(seeds: &Range<u64>, arguments: &Arguments) -> bool {
     let start = Instant::now();
+    let sum = run_all(seeds, arguments, start);
+    for report in sum.failed.values().take(FAILURES_TOLD) {
+        tell_failure(report, arguments);
+    }
+    let took = start.elapsed().as_secs_f64();
+    let factor = sum.time.as_secs_f64() / took;
+    println!("{:?}", sum.coverage);
+    println!("{sum}, {took:.1} s, {factor:.0} times as fast as real time");
+    sum.failed.is_empty()
+}
+
+/// Runs the worlds in as many threads as asked for.
+fn run_all(seeds: &Range<u64>, arguments: &Arguments, start: Instant) -> Sum {
     let next = AtomicU64::new(seeds.start);
     let state = Mutex::new((Sum::default(), start));
-    let options = Options {
-        with_faults,
-        telling: Telling::Nothing,
-    };
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
                 return;
             }
-            let sum = Sum::of(&run(seed, options));
+            let sum = Sum::of(&run(seed, arguments.options(Telling::Nothing)));
             let mut state = state.lock().expect("nobody panics with the lock");
             let (all, told) = &mut *state;
             all.add(sum);
@@ -220,12 +169,5 @@ fn run_many(seeds: &Range<u64>, with_faults: bool, arguments: &Arguments) -> boo
         }
     });
     let (sum, _) = state.into_inner().expect("nobody panics with the lock");
-    for report in sum.failed.values().take(FAILURES_TOLD) {
-        tell_failure(report, with_faults);
-    }
-    let took = start.elapsed().as_secs_f64();
-    let factor = sum.time.as_secs_f64() / took;
-    println!("{:?}", sum.coverage);
-    println!("{sum}, {took:.1} s, {factor:.0} times as fast as real time");
-    sum.failed.is_empty()
+    sum
 }

@@ -208,6 +208,11 @@ impl Net {
         }
     }
 
+    /// Nothing is late any more.
+    pub(crate) fn calm(&mut self) {
+        self.plan.late = 0;
+    }
+
     pub(crate) fn machine_mut(&mut self, place: Place) -> &mut Machine {
         self.machines.get_mut(place).expect("a place of the world")
     }

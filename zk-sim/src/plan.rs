@@ -10,7 +10,9 @@ use std::time::Duration;
 use zk_proto::quorum::EnsembleConfig;
 use zk_proto::{ServerId, Zxid};
 
+use crate::client::workload::Act;
 use crate::faults::FaultKind;
+use crate::planted::Planted;
 use crate::random::Random;
 
 /// How one world is.
@@ -40,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) sites: usize,
     pub(crate) mix: Mix,
     pub(crate) faults: FaultPlan,
+    /// What is wrong with the servers; nothing, but in tests of the checks.
+    pub(crate) planted: Option<Planted>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,7 +95,7 @@ impl NetPlan {
 /// What clients do. Weights, and means of waits.
 #[derive(Debug, Clone)]
 pub(crate) struct Mix {
-    /// By [`Act`](crate::client::workload::Act).
+    /// By [`Act`].
     pub(crate) acts: Vec<u32>,
     /// Between two requests.
     pub(crate) think: Duration,
@@ -130,6 +134,7 @@ impl Plan {
         };
         let tick = Duration::from_millis(random.magnitude(50, 1_000));
         let clients = random.between(2, 16);
+        let extended_types = random.chance(500);
         Self {
             seed,
             voters,
@@ -147,15 +152,16 @@ impl Plan {
             snapshot_txns: clamp(random.magnitude(5, 1_000)),
             digest: random.chance(900),
             close_session_paths: random.chance(850),
-            extended_types: random.chance(500),
+            extended_types,
             reap_interval: tick * clamp(random.between(5, 50)),
             disk: DiskPlan::draw(random),
             net: NetPlan::draw(random, tick),
             drift_ppm: random.pick(&[0, 0, 100, 10_000, 50_000]),
             clients: usize::try_from(clients).expect("few clients"),
             sites: 3,
-            mix: Mix::draw(random, clients),
+            mix: Mix::draw(random, clients, extended_types),
             faults: FaultPlan::draw(random, with_faults),
+            planted: None,
         }
     }
 
@@ -244,11 +250,12 @@ impl NetPlan {
 }
 
 impl Mix {
-    fn draw(random: &mut Random, clients: u64) -> Self {
-        let acts = crate::client::workload::Act::ALL;
+    fn draw(random: &mut Random, clients: u64, extended_types: bool) -> Self {
+        let acts = Act::ALL;
         let mut weights: Vec<u32> = (acts.iter())
             .map(|act| match random.chance(250) {
                 true => 0,
+                false if *act == Act::CreateTtl && !extended_types => 0,
                 false => act.weight() * clamp(random.between(1, 4)),
             })
             .collect();

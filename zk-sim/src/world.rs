@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::faults::Faults;
 use crate::net::{Arrival, ConnNo, Net, Port, Side};
 use crate::plan::Plan;
+use crate::planted::Planted;
 use crate::random::Random;
 use crate::schedule::{ClientNo, Event, Life, Schedule, ServerNo, Time};
 use crate::server::clock::Clock;
@@ -30,6 +31,8 @@ use crate::trace::{About, Telling, Trace};
 const LASTS: Duration = Duration::from_secs(60);
 /// The least number of faults of a world in which something goes wrong.
 const FAULTS_MIN: u64 = 10;
+/// Events that a world has at most: one that has more goes round in circles.
+const EVENTS_MAX: u64 = 5_000_000;
 /// Between two looks at whether all is well.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Of each server, and of the rest of the world, so many lines are told of a violation.
@@ -86,6 +89,8 @@ pub struct Report {
 pub struct Options {
     /// Whether anything goes wrong in it.
     pub with_faults: bool,
+    /// A bug that its servers have.
+    pub planted: Option<Planted>,
     /// What is told of it.
     pub telling: Telling,
 }
@@ -98,6 +103,11 @@ pub fn run(seed: u64, options: Options) -> Report {
     let run = AssertUnwindSafe(|| {
         while world.phase != Phase::Over && world.step() {
             events += 1;
+            if events == EVENTS_MAX {
+                let what = format!("{EVENTS_MAX} events, and no end");
+                world.ctx.checks.fail(world.ctx.now, "C9", what);
+                break;
+            }
         }
     });
     if let Err(panic) = std::panic::catch_unwind(run) {
@@ -111,13 +121,19 @@ pub fn run(seed: u64, options: Options) -> Report {
 
 impl World {
     fn new(seed: u64, options: Options) -> Self {
-        let plan = Plan::draw(seed, options.with_faults);
+        let plan = Plan {
+            planted: options.planted,
+            ..Plan::draw(seed, options.with_faults)
+        };
         let mut random = Random::new(seed);
         let servers = (0..plan.servers()).map(|index| {
             let shown = Duration::from_secs(1 + random.below(1_000_000));
             let off = random.below(plan.drift_ppm + 1);
             let no = ServerNo::try_from(index).expect("few servers");
-            Server::new(no, Clock::new(shown, 1_000_000 - plan.drift_ppm / 2 + off))
+            Server::new(
+                no,
+                Clock::new(shown, 1_000_000 - plan.drift_ppm / 2 + off, plan.planted),
+            )
         });
         let servers: Vec<_> = servers.collect();
         let cuts_power = random.chance(300);
@@ -223,16 +239,19 @@ impl World {
         if server.life != life || server.process.is_none() {
             return;
         }
-        match server.stopped_until {
-            Some(until) => self.ctx.schedule.add(until, event),
+        match &mut server.stopped {
+            Some(waiting) => waiting.push(event),
             None => handle(server, &mut self.ctx),
         }
     }
 
     fn go_on(&mut self, no: ServerNo, life: Life) {
-        let server = self.server_mut(usize::from(no));
+        let server = self.servers.get_mut(usize::from(no));
+        let server = server.expect("a server of the world");
         if server.life == life {
-            server.stopped_until = None;
+            for event in server.stopped.take().into_iter().flatten() {
+                self.ctx.schedule.add(self.ctx.now, event);
+            }
             self.ctx.net.machine_mut(no.into()).is_stopped = false;
             self.ctx.try_stalled();
         }
@@ -318,6 +337,11 @@ impl World {
         self.healed_at = self.ctx.now;
         self.ctx.tell(About::World, || "all faults end".into());
         self.end_faults();
+        self.ctx.net.calm();
+        for index in 0..self.servers.len() {
+            let Server { no, life, .. } = *self.server_mut(index);
+            self.go_on(no, life);
+        }
         for server in &mut self.servers {
             if server.process.is_none() {
                 server.start(&mut self.ctx);

@@ -9,6 +9,12 @@ use zk_sim::{Options, Telling, run};
 const SEEDS: u64 = 100;
 const THREADS: usize = 2;
 
+const OPTIONS: Options = Options {
+    with_faults: true,
+    planted: None,
+    telling: Telling::Nothing,
+};
+
 #[test]
 fn a_hundred_seeds_run_twice_give_the_same_traces_and_violate_nothing() {
     let next = AtomicU64::new(0);
@@ -29,22 +35,22 @@ fn a_hundred_seeds_run_twice_give_the_same_traces_and_violate_nothing() {
     });
 }
 
+#[test]
+fn seeds_that_failed_once_do_not_fail_again() {
+    let seeds = include_str!("../seeds.txt").lines();
+    for line in seeds.filter(|line| !line.starts_with('#')) {
+        let (seed, found) = line.split_once(' ').unwrap();
+        let report = run(seed.parse().unwrap(), OPTIONS);
+        assert_eq!(report.violation, None, "seed {seed}, as when {found}");
+    }
+}
+
 fn twice(seed: u64) {
-    let options = Options {
-        with_faults: true,
-        telling: Telling::Nothing,
-    };
-    let report = run(seed, options);
-    assert_eq!(
-        report,
-        run(seed, options),
-        "seed {seed} runs otherwise again"
-    );
+    let report = run(seed, OPTIONS);
+    let again = run(seed, OPTIONS);
+    assert_eq!(report, again, "seed {seed} runs otherwise again");
     assert_eq!(report.violation, None, "seed {seed}");
-    assert!(report.faults >= 10, "seed {seed}: {} faults", report.faults);
-    assert!(
-        report.time >= Duration::from_secs(60),
-        "seed {seed}: {:?}",
-        report.time
-    );
+    assert!(report.faults >= 10, "seed {seed}: {}", report.faults);
+    let time = report.time;
+    assert!(time >= Duration::from_secs(60), "seed {seed}: {time:?}");
 }

@@ -203,7 +203,8 @@ fn is_made_of(
             Request::Create(_),
             Response::Path(path) | Response::PathAndStat(path, _),
             Txn::Create(zk_proto::CreateTxn { path: made, .. })
-            | Txn::CreateContainer { path: made, .. },
+            | Txn::CreateContainer { path: made, .. }
+            | Txn::CreateTtl { path: made, .. },
         ) => path == made,
         (Request::Delete { path, .. }, _, Txn::Delete { path: made }) => path == made,
         (

@@ -58,6 +58,7 @@ pub struct Coverage {
     pub log_reads: u64,
     pub stale_syncs: u64,
     pub moved: u64,
+    pub retired: u64,
 }
 
 impl Coverage {
@@ -76,6 +77,7 @@ impl Coverage {
             log_reads,
             stale_syncs,
             moved,
+            retired,
         } = other;
         self.leaders += leaders;
         self.commits += commits;
@@ -89,6 +91,7 @@ impl Coverage {
         self.log_reads += log_reads;
         self.stale_syncs += stale_syncs;
         self.moved += moved;
+        self.retired += retired;
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Act {
     CreateEphemeral,
     CreateEphemeralSequential,
     CreateContainer,
+    /// With a time to live.
+    CreateTtl,
     Delete,
     SetData,
     SetAcl,
@@ -41,12 +43,13 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Create,
         Self::CreateSequential,
         Self::CreateEphemeral,
         Self::CreateEphemeralSequential,
         Self::CreateContainer,
+        Self::CreateTtl,
         Self::Delete,
         Self::SetData,
         Self::SetAcl,
@@ -84,6 +87,7 @@ impl Act {
             | Self::GetEphemerals
             | Self::CountChildren
             | Self::CreateContainer
+            | Self::CreateTtl
             | Self::AddWatch
             | Self::RemoveWatches
             | Self::Move => 4,
@@ -127,6 +131,11 @@ impl Workload {
             Act::CreateContainer => Request::Create(Create {
                 op: OpCode::CREATE_CONTAINER,
                 ..create(mix, random, CreateMode::Container)
+            }),
+            Act::CreateTtl => Request::Create(Create {
+                op: OpCode::CREATE_TTL,
+                ttl_ms: i64::try_from(random.magnitude(50, 5_000)).expect("short"),
+                ..create(mix, random, CreateMode::PersistentWithTtl)
             }),
             Act::Delete => Request::Delete {
                 path: self.victim(mix, random),

@@ -11,6 +11,10 @@ pub(crate) enum FaultKind {
     PowerCut,
     /// Several do, or all.
     PowerCutMany,
+    /// A server is told to stop, as for an upgrade, and is started again.
+    Retire,
+    /// The leader is.
+    RetireLeader,
     /// The leader crashes, one way or the other.
     CrashLeader,
     /// A process is stopped for a while (SIGSTOP).
@@ -52,11 +56,13 @@ pub(crate) enum FaultKind {
 }
 
 impl FaultKind {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Kill,
         Self::KillMany,
         Self::PowerCut,
         Self::PowerCutMany,
+        Self::Retire,
+        Self::RetireLeader,
         Self::CrashLeader,
         Self::Stop,
         Self::Isolate,
@@ -84,6 +90,7 @@ impl FaultKind {
             Self::CrashLeader | Self::PowerCut | Self::Cut => 6,
             Self::Kill | Self::PowerCutMany | Self::KillMany | Self::Isolate => 4,
             Self::IsolateLeader | Self::CutAll | Self::Stop | Self::SlowDisk => 4,
+            Self::Retire | Self::RetireLeader => 3,
             Self::Halves | Self::OneWay | Self::DiskFails | Self::Ring => 3,
             Self::DiskFull
             | Self::Flapping

@@ -8,11 +8,14 @@ use zk_storage::memory::Chances;
 
 use crate::context::Context;
 use crate::net::{Place, Route, Sides};
-use crate::schedule::{Event, ServerNo};
+use crate::schedule::{Event, Life, ServerNo};
 use crate::server::Crash;
 use crate::trace::About;
 use crate::world::World;
 pub(crate) use kind::FaultKind;
+
+/// How long a server that was told to stop goes on at most.
+const RETIRE_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is undone when a fault ends.
 #[derive(Debug, Clone)]
@@ -25,6 +28,7 @@ pub(crate) enum End {
     Luck(ServerNo),
     Room(ServerNo),
     Clock(ServerNo),
+    Retire(ServerNo, Life),
 }
 
 /// The faults that are on.
@@ -58,7 +62,9 @@ impl World {
     /// The server that a fault is about, if it is about one; `None` when it cannot be now.
     fn draw_target(&mut self, kind: FaultKind) -> Option<usize> {
         match kind {
-            FaultKind::CrashLeader | FaultKind::IsolateLeader => self.leader(),
+            FaultKind::CrashLeader | FaultKind::IsolateLeader | FaultKind::RetireLeader => {
+                self.leader()
+            }
             _ => Some(self.draw_server()),
         }
     }
@@ -73,6 +79,7 @@ impl World {
                 let how = self.ctx.random.pick(&[Crash::Process, Crash::Power]);
                 self.crash(server, how, lasts);
             }
+            FaultKind::Retire | FaultKind::RetireLeader => self.retire(server, lasts),
             FaultKind::Stop => self.stop(server, lasts),
             FaultKind::Isolate | FaultKind::IsolateLeader => {
                 let with_clients = kind == FaultKind::Isolate && self.ctx.random.chance(300);
@@ -210,11 +217,19 @@ impl World {
         ctx.after(lasts, Event::Start(server.no, server.life));
     }
 
+    /// A server ends what it is at, within a bound, and then itself.
+    fn retire(&mut self, server: usize, lasts: Duration) {
+        let (server, ctx) = self.server(server);
+        let (no, life) = (server.no, server.life);
+        server.retire(ctx, lasts);
+        self.end_after(RETIRE_WITHIN, End::Retire(no, life));
+    }
+
     fn stop(&mut self, server: usize, lasts: Duration) {
         let until = self.ctx.now + lasts;
         let (server, ctx) = self.server(server);
-        if server.process.is_some() && server.stopped_until.is_none() {
-            server.stopped_until = Some(until);
+        if server.process.is_some() && server.stopped.is_none() {
+            server.stopped = Some(Vec::new());
             ctx.net.machine_mut(server.no.into()).is_stopped = true;
             let event = Event::Continue(server.no, server.life);
             ctx.schedule.add(until, event);
@@ -380,6 +395,12 @@ impl World {
             }
             End::Room(server) => self.server_mut(server.into()).disk.set_capacity(None),
             End::Disk(server) => self.server_mut(server.into()).set_slowness(1),
+            End::Retire(server, life) => {
+                let (server, ctx) = self.server(server.into());
+                if server.life == life {
+                    server.exit(ctx);
+                }
+            }
             End::Clock(server) => self.server_mut(server.into()).clock.set_right(),
         }
     }

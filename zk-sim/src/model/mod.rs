@@ -105,11 +105,11 @@ impl State {
             version: self.version,
             cversion: self.creations * 2 - self.children,
             aversion: self.aversion,
-            // Clients are not told of the mark of a container.
-            ephemeral_owner: if self.owner == CONTAINER {
-                0
-            } else {
+            // Clients are not told of the marks of containers and of times to live.
+            ephemeral_owner: if self.is_ephemeral(true) {
                 self.owner
+            } else {
+                0
             },
             data_length: i32::try_from(data_bytes).expect("data is short"),
             num_children: self.children,

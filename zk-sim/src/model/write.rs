@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use zk_proto::{
-    Create, ErrorCode, MultiOp, MultiResult, OpCode, Perms, Request, Response, SessionId, Zxid,
+    Create, EphemeralOwner, ErrorCode, MultiOp, MultiResult, OpCode, Perms, Request, Response,
+    SessionId, Zxid,
 };
 
 use super::{CONTAINER, Change, ChangeKind, History, Model, State, name_of, parent_of};
@@ -78,8 +79,11 @@ impl Model {
     /// Why that cannot be.
     pub(crate) fn reap(&mut self, path: &str, place: Place) -> Result<(), &'static str> {
         let state = self.now(path).ok_or("it is not there")?;
-        if state.owner != CONTAINER {
-            return Err("it is no container");
+        match EphemeralOwner::from_raw(state.owner, place.extended_types) {
+            EphemeralOwner::Container => {}
+            EphemeralOwner::Ttl(ttl_ms) if place.time_ms - state.mtime > ttl_ms => {}
+            EphemeralOwner::Ttl(_) => return Err("its time is not over"),
+            _ => return Err("it is for good, or of a session"),
         }
         if state.children > 0 {
             return Err("it has children");
@@ -276,6 +280,7 @@ impl<'a> Draft<'a> {
         }
         let owner = match create.op {
             OpCode::CREATE_CONTAINER => CONTAINER,
+            OpCode::CREATE_TTL => EphemeralOwner::Ttl(create.ttl_ms).to_raw(),
             _ if mode.is_ephemeral() => self.session.0,
             _ => 0,
         };

@@ -19,7 +19,8 @@ use zk_storage::{
 
 use super::restore::{ReadBack, Restorer, ViewSource};
 use crate::net::ConnNo;
-use crate::plan::DiskPlan;
+use crate::plan::{DiskPlan, Plan};
+use crate::planted::Planted;
 use crate::random::Random;
 
 /// Transactions for a learner are read from the log up to so many bytes.
@@ -96,13 +97,18 @@ pub(crate) struct Disk {
     views: VecDeque<SnapshotView>,
     writing: Option<SnapshotView>,
     is_settled: bool,
+    /// The end of the log.
+    last: Zxid,
+    planted: Option<Planted>,
+    /// What is under way was told as done.
+    is_told: bool,
     /// How many times as long as usual everything takes.
     pub(crate) slowness: u32,
 }
 
 impl Disk {
     pub(crate) fn new(
-        plan: DiskPlan,
+        plan: &Plan,
         options: TreeOptions,
         log: LogWriter,
         snapshots: Snapshots,
@@ -110,8 +116,11 @@ impl Disk {
         history: History,
     ) -> Self {
         Self {
-            plan,
+            plan: plan.disk.clone(),
             options,
+            last: log.flushed_zxid(),
+            planted: plan.planted,
+            is_told: false,
             log: Some(log),
             snapshots: Some(snapshots),
             epochs,
@@ -178,6 +187,19 @@ impl Disk {
         Some(self.slowed(takes))
     }
 
+    /// What counts as done while the log's thread is still at it.
+    pub(crate) fn done_too_early(&mut self, is_serving: bool) -> Option<Done> {
+        let flushed = |txns: &[(Zxid, Bytes)]| txns.last().map(|&(zxid, _)| Done::Flushed(zxid));
+        let done = match (self.planted?, self.running.as_ref()?) {
+            (Planted::AckBeforeFlush, Work::Append(txns)) => flushed(txns),
+            (Planted::EpochBeforeHistory, Work::Append(txns)) if !is_serving => flushed(txns),
+            (Planted::PromiseBeforeFile, Work::Other(Job::Promise(_))) => Some(Done::Promised),
+            _ => None,
+        };
+        self.is_told = done.is_some();
+        done
+    }
+
     fn slowed(&self, takes: Duration) -> Duration {
         Duration::from_micros(1) + (takes * self.slowness).min(LONGEST)
     }
@@ -198,13 +220,22 @@ impl Disk {
     pub(crate) fn finish(&mut self) -> Result<Done, Failure> {
         let work = self.running.take().expect("the thread is at work");
         self.is_settled = matches!(work, Work::Other(Job::Settle));
+        let done = self.finish_work(work)?;
+        match std::mem::take(&mut self.is_told) {
+            true => Ok(Done::Nothing),
+            false => Ok(done),
+        }
+    }
+
+    fn finish_work(&mut self, work: Work) -> Result<Done, Failure> {
         match work {
             Work::Append(txns) => {
                 let log = self.log_mut();
                 for (zxid, record) in txns {
                     log.append(zxid, &record);
                 }
-                Ok(Done::Flushed(log.flush()?))
+                self.last = log.flush()?;
+                Ok(Done::Flushed(self.last))
             }
             Work::Other(job) => self.finish_other(job),
         }
@@ -226,9 +257,7 @@ impl Disk {
                 Ok(Done::Promised)
             }
             Job::Truncate(target) => {
-                let mut storage = self.take_storage()?;
-                storage.truncate(target)?;
-                let (recovered, read) = self.recover(storage)?;
+                let (recovered, read) = self.truncate(target)?;
                 Ok(Done::Reloaded(Box::new(recovered), read))
             }
             Job::Receive { zxid } => {
@@ -241,6 +270,11 @@ impl Disk {
             Job::Install => {
                 let (install, restorer) = self.install.take().expect("a snapshot came");
                 let (recovered, read) = restorer.finish();
+                if self.planted == Some(Planted::SnapshotInMemory) {
+                    let storage = install.abandon()?;
+                    self.recover(storage)?;
+                    return Ok(Done::Reloaded(Box::new(recovered), read));
+                }
                 let digest = TxnDigest {
                     version: TxnDigest::VERSION,
                     tree_digest: recovered.tree.digest(),
@@ -262,6 +296,24 @@ impl Disk {
             Job::Settle => {
                 self.log_mut().settle()?;
                 Ok(Done::Nothing)
+            }
+        }
+    }
+
+    fn truncate(&mut self, target: Zxid) -> Result<(Recovered, ReadBack), Failure> {
+        let mut storage = self.take_storage()?;
+        match self.planted {
+            Some(Planted::TruncatedInMemory) => {
+                let before = self.recover(storage)?;
+                let mut storage = self.take_storage()?;
+                storage.truncate(target)?;
+                self.recover(storage)?;
+                Ok(before)
+            }
+            Some(Planted::TruncForgotten) => self.recover(storage),
+            _ => {
+                storage.truncate(target)?;
+                self.recover(storage)
             }
         }
     }
@@ -293,7 +345,7 @@ impl Disk {
     fn read_log(&self, after: Zxid, to: Zxid) -> Option<Vec<(Zxid, Bytes)>> {
         let read = || {
             let mut all = self.history.after(after, to)?;
-            if all.start() != after {
+            if all.start() != after && self.planted != Some(Planted::DiffWithHole) {
                 return Ok(None);
             }
             let mut txns = Vec::new();
@@ -328,7 +380,10 @@ impl Disk {
     /// [`Failure`]: the server has to stop.
     pub(crate) fn finish_snapshot(&mut self) -> Result<Zxid, Failure> {
         let view = self.writing.take().expect("the thread is at work");
-        let zxid = view.zxid;
+        let zxid = match self.planted {
+            Some(Planted::SnapshotNamedAhead) => self.last.max(view.zxid),
+            _ => view.zxid,
+        };
         let digest = TxnDigest {
             version: TxnDigest::VERSION,
             tree_digest: view.tree.digest(),

@@ -7,6 +7,8 @@
 pub(crate) mod clock;
 mod disk;
 mod election_port;
+mod planted;
+mod planted_disk;
 mod process;
 mod quorum_port;
 mod restore;
@@ -21,14 +23,15 @@ use zk_core::{Core, CoreConfig, Effect, Input, MemberSettings, Now, ReaperConfig
 use zk_proto::quorum::EnsembleConfig;
 use zk_proto::{ServerId, TxnDigest};
 use zk_storage::memory::MemoryFileSystem;
-use zk_storage::{RecoveredFrom, Storage, StorageConfig};
+use zk_storage::{FileSystem, RecoveredFrom, Storage, StorageConfig};
 
 use crate::context::Context;
 use crate::plan::Plan;
-use crate::schedule::{Event, Life, ServerNo, Time};
+use crate::schedule::{Event, Life, ServerNo};
 use crate::trace::About;
 use clock::Clock;
 use disk::{Disk, Failure};
+use planted_disk::ForgetfulDisk;
 use process::Process;
 pub(crate) use restore::ReadBack;
 use restore::{Restorer, ViewSource};
@@ -47,8 +50,10 @@ pub(crate) struct Server {
     pub(crate) slowness: u32,
     /// Calls of the disk that had failed when this life began.
     failures_before: u64,
-    /// The process is stopped (SIGSTOP) until then.
-    pub(crate) stopped_until: Option<Time>,
+    /// The process is stopped (SIGSTOP): what happens waits until it goes on.
+    pub(crate) stopped: Option<Vec<Event>>,
+    /// The process was told to stop, to be started again after so long.
+    retires: Option<Duration>,
     pub(crate) process: Option<Process>,
 }
 
@@ -71,7 +76,8 @@ impl Server {
             disk: MemoryFileSystem::new(),
             slowness: 1,
             failures_before: 0,
-            stopped_until: None,
+            stopped: None,
+            retires: None,
             process: None,
         }
     }
@@ -108,7 +114,7 @@ impl Server {
 
     fn open(&mut self, ctx: &mut Context, now: Now) -> Result<(Process, ReadBack), Failure> {
         let plan = &ctx.plan;
-        let storage = Storage::open(Arc::new(self.disk.clone()), storage_config(plan))?;
+        let storage = Storage::open(self.file_system(plan), storage_config(plan))?;
         let options = TreeOptions {
             extended_types: plan.extended_types,
             hash_seed: plan.seed,
@@ -121,7 +127,7 @@ impl Server {
             self.write_first_snapshot(plan, &mut on_disk.snapshots, options, now)?;
         }
         let epochs = on_disk.epochs.load()?;
-        let ensemble = plan.ensemble();
+        let ensemble = self.membership_of(plan.planted, plan.ensemble());
         let core = self.member(
             plan,
             &ensemble,
@@ -132,7 +138,7 @@ impl Server {
         let mut links = Links::new(LinksConfig::new(self.id, ctx.random.next()));
         links.set_members(now.monotonic, ensemble.participants().map(|(id, _)| id));
         let mut disk = Disk::new(
-            plan.disk.clone(),
+            plan,
             options,
             on_disk.log,
             on_disk.snapshots,
@@ -141,6 +147,14 @@ impl Server {
         );
         disk.slowness = self.slowness;
         Ok((Process::new(core, links, disk), read))
+    }
+
+    fn file_system(&self, plan: &Plan) -> Arc<dyn FileSystem> {
+        let disk = self.disk.clone();
+        match plan.planted {
+            Some(planted) => Arc::new(ForgetfulDisk { disk, planted }),
+            None => Arc::new(disk),
+        }
     }
 
     /// Logs never stand without a snapshot.
@@ -246,8 +260,26 @@ impl Server {
             }
             Crash::Power => self.disk.power_cut_by_chance(ctx.random.next()),
         }
-        self.stopped_until = None;
+        self.stopped = None;
+        self.retires = None;
         ctx.checks.on_crashed(self.no);
+    }
+
+    /// Is told to stop.
+    pub(crate) fn retire(&mut self, ctx: &mut Context, away: Duration) {
+        if self.process.is_some() && self.retires.is_none() {
+            self.retires = Some(away);
+            self.input(ctx, Input::Retire);
+        }
+    }
+
+    /// Stops if it was told to.
+    pub(crate) fn exit(&mut self, ctx: &mut Context) {
+        if let Some(away) = self.retires {
+            ctx.checks.coverage.retired += 1;
+            self.crash(ctx, Crash::Process);
+            ctx.after(away, Event::Start(self.no, self.life));
+        }
     }
 
     /// Storage failed: the process ends. It is started again after a while, as a supervisor would.
@@ -279,9 +311,15 @@ impl Server {
             return;
         };
         ctx.tell(About::Server(self.no), || process::describe(&input));
-        let now = self.clock.now(ctx.now);
-        ctx.checks.on_input(self.no, &process.core, &input, now);
-        process.core.handle(now, input);
+        let right = self.clock.right(ctx.now);
+        ctx.checks.on_input(self.no, &process.core, &input, right);
+        let input = match ctx.plan.planted {
+            Some(planted) => process.distort(planted, input),
+            None => Some(input),
+        };
+        if let Some(input) = input {
+            process.core.handle(self.clock.now(ctx.now), input);
+        }
         self.after_input(ctx);
     }
 }

@@ -16,6 +16,7 @@ use super::restore::ViewSource;
 use super::{MULTI_OPS_MAX, Server};
 use crate::context::Context;
 use crate::net::{ConnNo, Port, Side};
+use crate::planted::Planted;
 use crate::schedule::{Event, Time};
 use crate::trace::{About, Short};
 
@@ -40,6 +41,8 @@ pub(crate) struct Process {
     /// The earliest wake-ups that are scheduled.
     core_tick: Option<Time>,
     pub(super) links_tick: Option<Time>,
+    /// See [`Planted::DeafToVotes`](crate::planted::Planted::DeafToVotes).
+    pub(super) is_deaf: bool,
 }
 
 /// What a connection is to this server.
@@ -100,6 +103,7 @@ impl Process {
             log_rests: None,
             core_tick: None,
             links_tick: None,
+            is_deaf: false,
         }
     }
 
@@ -134,8 +138,11 @@ impl Server {
             return;
         };
         let epochs = process.disk.epochs();
-        let local = self.clock.now(ctx.now);
-        let effects: Vec<_> = process.core.drain_effects().collect();
+        let local = self.clock.right(ctx.now);
+        let mut effects: Vec<_> = process.core.drain_effects().collect();
+        if let Some(planted) = ctx.plan.planted {
+            process.distort_effects(planted, &mut effects);
+        }
         for effect in &effects {
             if let Effect::Append { zxid, record } = effect {
                 let core = &process.core;
@@ -151,6 +158,9 @@ impl Server {
         self.post(ctx);
         self.work(ctx);
         self.arm(ctx);
+        if self.core().is_some_and(|core| core.outstanding() == 0) {
+            self.exit(ctx);
+        }
     }
 
     fn effect(&mut self, ctx: &mut Context, effect: Effect) {
@@ -461,39 +471,49 @@ impl Server {
         let Some(process) = &mut self.process else {
             return;
         };
-        if let Some(takes) = process.disk.begin(&mut ctx.random) {
-            ctx.after(takes, Event::LogDone(self.no, self.life));
-        }
         if let Some(takes) = process.disk.begin_snapshot(&mut ctx.random) {
             ctx.after(takes, Event::SnapshotDone(self.no, self.life));
+        }
+        if let Some(takes) = process.disk.begin(&mut ctx.random) {
+            ctx.after(takes, Event::LogDone(self.no, self.life));
+            if let Some(done) = process.disk.done_too_early(process.core.is_serving()) {
+                self.on_done(ctx, done);
+            }
         }
     }
 
     pub(crate) fn on_log_done(&mut self, ctx: &mut Context) {
         let process = self.process.as_mut().expect("it is up");
-        let done = process.disk.finish();
+        match process.disk.finish() {
+            Ok(done) => self.on_done(ctx, done),
+            Err(_) if ctx.plan.planted == Some(Planted::LogFailureSurvived) => {}
+            Err(failure) => self.fail(ctx, &failure),
+        }
+    }
+
+    fn on_done(&mut self, ctx: &mut Context, done: Done) {
+        let process = self.process.as_mut().expect("it is up");
         let input = match done {
-            Ok(Done::Flushed(zxid)) => {
+            Done::Flushed(zxid) => {
                 if process.log_rests.is_none() {
                     ctx.after(SETTLE_AFTER, Event::LogRests(self.no, self.life));
                 }
                 process.log_rests = Some(ctx.now + SETTLE_AFTER);
                 Some(Input::Flushed { zxid })
             }
-            Ok(Done::Promised) => Some(Input::Quorum(QuorumInput::Promised)),
-            Ok(Done::Reloaded(recovered, read)) => {
+            Done::Promised => Some(Input::Quorum(QuorumInput::Promised)),
+            Done::Reloaded(recovered, read) => {
                 ctx.checks.on_recovered(ctx.now, self.no, &recovered);
                 ctx.checks.on_reloaded(ctx.now, self.no, &read);
                 return self.on_reload(ctx, QuorumInput::Reloaded(recovered));
             }
-            Ok(Done::ReloadFailed) => return self.on_reload(ctx, QuorumInput::ReloadFailed),
-            Ok(Done::MayFeed) => return self.on_may_feed(ctx),
-            Ok(Done::LogRead { link, txns }) => {
+            Done::ReloadFailed => return self.on_reload(ctx, QuorumInput::ReloadFailed),
+            Done::MayFeed => return self.on_may_feed(ctx),
+            Done::LogRead { link, txns } => {
                 let link = QuorumLink(link.into());
                 Some(Input::Quorum(QuorumInput::LogRead { link, txns }))
             }
-            Ok(Done::Nothing) => None,
-            Err(failure) => return self.fail(ctx, &failure),
+            Done::Nothing => None,
         };
         match input {
             Some(input) => self.input(ctx, input),
