@@ -314,6 +314,14 @@ pub enum LeaveReason {
         /// Its last transaction.
         zxid: Zxid,
     },
+    /// As a leader: a follower accepted a newer epoch, and would refuse this one for ever.
+    #[error("a follower accepted epoch {seen}, this leader begins {ours}")]
+    NewerEpochAccepted {
+        /// The epoch that it accepted.
+        seen: u32,
+        /// The leader's epoch.
+        ours: u32,
+    },
     /// As a leader: the zxids of the epoch run out.
     #[error("the zxids of the epoch run out")]
     ZxidsRunOut,

@@ -766,6 +766,19 @@ fn a_learner_far_behind_is_served_from_the_log_or_gets_the_state() {
     }
 }
 
+/// It refuses older epochs than the one that it accepted, from a leader that then lost its quorum.
+#[test]
+fn a_follower_that_accepted_a_newer_epoch_comes_back() {
+    let mut ensemble = elected(3, 0);
+    let follower = ensemble.followers()[0];
+    ensemble.kill(follower);
+    ensemble.servers.get_mut(&follower).unwrap().disk.accepted += 2;
+    ensemble.start(follower);
+    ensemble.run(Duration::from_secs(3));
+    assert!(ensemble.core(follower).is_serving());
+    ensemble.assert_agreed();
+}
+
 #[test]
 fn a_learner_that_waits_for_its_disk_asks_for_no_tick() {
     let mut ensemble = elected(3, 0);

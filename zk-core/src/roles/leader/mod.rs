@@ -180,10 +180,10 @@ impl Leader {
         }
         match (learner.stage, packet) {
             (LearnerStage::New, FromLearner::FollowerInfo { accepted, info }) => {
-                self.on_info(facts, replica, link, accepted, info, false);
+                return self.on_info(facts, replica, link, accepted, info, false);
             }
             (LearnerStage::New, FromLearner::ObserverInfo { accepted, info }) => {
-                self.on_info(facts, replica, link, accepted, info, true);
+                return self.on_info(facts, replica, link, accepted, info, true);
             }
             (
                 LearnerStage::Told,
@@ -212,7 +212,7 @@ impl Leader {
         accepted: Zxid,
         info: Option<LearnerInfo>,
         is_observer: bool,
-    ) {
+    ) -> Step {
         let is_ours = |info: &LearnerInfo| {
             info.protocol_version >= PROTOCOL_VERSION
                 && info.config_version <= facts.ensemble.version()
@@ -221,7 +221,7 @@ impl Leader {
         let (Some(info), Some(learner)) = (info.filter(is_ours), self.learners.get_mut(&link))
         else {
             self.close(facts, replica, link);
-            return;
+            return Ok(());
         };
         learner.server = Some(info.server);
         learner.is_observer = is_observer;
@@ -237,8 +237,16 @@ impl Leader {
         match self.stage {
             Stage::Discovery => self.try_begin_epoch(facts, replica),
             Stage::Accepting => {}
+            // It would refuse this epoch for ever; the next election finds a newer one.
+            _ if !is_observer && accepted.epoch() > self.epoch => {
+                return Err(LeaveReason::NewerEpochAccepted {
+                    seen: accepted.epoch(),
+                    ours: self.epoch,
+                });
+            }
             _ => self.tell_epoch(replica, link),
         }
+        Ok(())
     }
 
     /// Begins an epoch newer than any that a quorum accepted, once a quorum is here.
