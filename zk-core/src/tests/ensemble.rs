@@ -1026,6 +1026,40 @@ fn restarted(mut ensemble: Ensemble) -> Ensemble {
 }
 
 #[test]
+fn a_write_behind_a_sync_is_answered_behind_it() {
+    for asks in [false, true] {
+        let mut ensemble = Ensemble::new(3, 0);
+        ensemble.sync_asks_quorum = asks;
+        let mut ensemble = restarted(ensemble);
+        let (leader, follower) = (ensemble.leader(), ensemble.followers()[0]);
+        for asked in [leader, follower] {
+            let mut other = ensemble.connect(leader);
+            let mut client = ensemble.connect(asked);
+            ensemble.flushes = false;
+            let path = format!("/before-{asked}");
+            ensemble.send(&mut other, create(&path));
+            ensemble.settle();
+            let synced = ensemble.send(&mut client, sync());
+            let path = format!("/behind-{asked}");
+            let written = ensemble.send(&mut client, create(&path));
+            ensemble.settle();
+            // Both are agreed on at once.
+            ensemble.flushes = true;
+            for id in ensemble.ids() {
+                ensemble.flush(id);
+            }
+            ensemble.settle();
+            let read = ensemble.send(&mut client, get_data(&path, false));
+            ensemble.settle();
+            for xid in [synced, written, read] {
+                let reply = ensemble.reply(&client, xid);
+                assert!(reply.is_some(), "{asked}, asks a quorum: {asks}, {xid:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_leader_that_was_cut_off_answers_a_sync_only_where_it_need_not_ask() {
     for asks_quorum in [false, true] {
         let mut ensemble = Ensemble::new(3, 1);

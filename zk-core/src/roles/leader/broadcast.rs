@@ -130,10 +130,13 @@ impl Leader {
         }
     }
 
-    /// Commits what a quorum has on disk.
+    /// Commits what a quorum has on disk, but nothing behind a sync that is not answered: a session's
+    /// write behind its sync is answered behind it. That holds nobody up for long. Who has logged what
+    /// came after a sync has also answered the ping that was sent with it, or does so at the next.
     pub(crate) fn commit(&mut self, facts: &mut Facts, replica: &mut Replica, now: Now) -> Step {
         while let Stage::Broadcast(broadcast) = &mut self.stage {
             let agreed = broadcast.agreed(facts);
+            let agreed = (broadcast.syncs.front()).map_or(agreed, |sync| agreed.min(sync.after));
             if agreed <= broadcast.committed {
                 break;
             }
