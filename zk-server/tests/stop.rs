@@ -16,8 +16,19 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use zk_proto::{CreateMode, ErrorCode, Request, Response, Zxid};
 use zk_server::{Config, Server, ServerError};
-use zk_storage::memory::{Fault, MemoryFileSystem};
+use zk_storage::memory::{Chances, MemoryFileSystem};
 use zk_storage::{DirEntry, File, FileSystem, OpenMode};
+
+/// Every sync fails. The log's is the next one: what works beside it at the disk of an idle server syncs
+/// nothing.
+const NO_SYNC: Chances = Chances {
+    read_error: 0,
+    write_error: 0,
+    sync_error: 1_000_000,
+    name_error: 0,
+    no_space: 0,
+    power_off: 0,
+};
 
 #[tokio::test]
 async fn a_restart_finds_sessions_ephemerals_and_znodes() {
@@ -152,7 +163,7 @@ async fn a_disk_that_fails_ends_the_server_and_acknowledges_nothing() {
     let mut server = server.await.unwrap();
     let (mut client, _) = RawClient::log_in(server.local_addr()).await;
     client.call(create("/a", b"", CreateMode::Persistent)).await;
-    disk.fail_at(disk.calls(), Fault::DeviceError);
+    disk.misbehave(0, NO_SYNC);
     client
         .send(&[create("/b", b"", CreateMode::Persistent)])
         .await;
@@ -231,29 +242,35 @@ async fn a_directory_is_free_when_a_server_whose_log_failed_has_ended() {
         builder.file_system(disk).start()
     };
     let mut running = server(disk.clone()).await.unwrap();
-    let (mut client, _) = RawClient::log_in(running.local_addr()).await;
     let (closed, closing) = channel();
     let (open, opening) = channel::<()>();
     let gated = disk.clone();
     let keeper = spawn_blocking(move || {
         let gate = gated.gate.write().unwrap();
         closed.send(()).unwrap();
-        // Released by a time: were the end of the server waited for, it would never come.
+        opening.recv().unwrap();
+        // Opened by a time: the end of the server waits for it.
         _ = opening.recv_timeout(Duration::from_millis(200));
         drop(gate);
     });
-    closing.recv().unwrap();
+    spawn_blocking(move || closing.recv().unwrap())
+        .await
+        .expect("the gate is closed");
+    // The second transaction, after the session's, makes a snapshot due.
+    let (mut client, _) = RawClient::log_in(running.local_addr()).await;
     client.call(create("/a", b"", CreateMode::Persistent)).await;
-    client.call(create("/b", b"", CreateMode::Persistent)).await;
     spawn_blocking(move || waiting.recv().unwrap())
         .await
         .expect("a snapshot waits");
-    disk.disk.fail_at(disk.disk.calls(), Fault::DeviceError);
+    disk.disk.misbehave(0, NO_SYNC);
     client
-        .send(&[create("/c", b"", CreateMode::Persistent)])
+        .send(&[create("/b", b"", CreateMode::Persistent)])
         .await;
+    assert!(client.is_closed().await, "the log failed");
+    open.send(()).unwrap();
     let ended = timeout(PATIENCE, running.wait()).await.unwrap();
     assert!(matches!(ended, Err(ServerError::Log(_))), "{ended:?}");
+    disk.disk.misbehave(0, Chances::default());
     let again = server(disk).await;
     drop(open);
     keeper.await.unwrap();
