@@ -55,8 +55,9 @@ async fn a_lock_that_is_not_free_in_time_runs_nothing() {
     );
 }
 
-/// Says that it runs, and then waits, with a child that waits as well.
-const WAITS: &str = "echo running; sleep 1000 & wait";
+/// Waits, with a child that says that it runs and waits as well: who reads it knows that both
+/// are there, and that the child has no handler left that it was forked with.
+const WAITS: &str = "sh -c 'echo running; exec sleep 1000' & wait";
 
 #[tokio::test]
 async fn a_command_whose_lock_is_lost_is_ended() {
@@ -122,8 +123,8 @@ async fn a_command_whose_server_is_gone_is_ended() {
 #[tokio::test]
 async fn a_signal_to_zk_reaches_the_command() {
     let server = TestServer::start().await.unwrap();
-    let script = "trap 'exit 7' TERM; echo running; sleep 1000 & wait";
-    let mut child = command(&server, &["lock", "/held", "--", "sh", "-c", script])
+    let script = format!("trap 'exit 7' TERM; {WAITS}");
+    let mut child = command(&server, &["lock", "/held", "--", "sh", "-c", &script])
         .spawn()
         .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
