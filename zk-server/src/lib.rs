@@ -5,6 +5,7 @@
 //! in zk-core, what survives a crash in zk-storage.
 
 mod clock;
+mod complaints;
 pub mod config;
 mod driver;
 mod error;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use zk_core::Counters;
 
 use crate::clock::Clock;
+use crate::complaints::ClientComplaints;
 use crate::config::Config;
 use crate::driver::ToCore;
 use crate::net::Registry;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     /// What the core had counted at the last `srst`.
     counters_before: Mutex<Counters>,
     pub(crate) quota_refusals: QuotaRefusals,
+    pub(crate) complaints: ClientComplaints,
     pub(crate) registry: Registry,
     /// The port that was given; zero before.
     pub(crate) client_port: AtomicU16,
@@ -50,6 +52,7 @@ impl Shared {
             stats,
             counters_before: Mutex::default(),
             quota_refusals: QuotaRefusals::default(),
+            complaints: ClientComplaints::default(),
             clock,
             registry,
             client_port: AtomicU16::new(0),

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, RawClient, create, get};
+use common::{PATIENCE, RawClient, create, get, handshake};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::tempdir;
-use zk_proto::{CreateMode, Request};
+use zk_proto::{CreateMode, Request, SessionId};
 use zk_server::FULL_VERSION;
 
 fn program() -> Command {
@@ -257,4 +257,47 @@ async fn a_write_that_passes_a_quota_is_a_line_of_the_log() {
     assert_eq!(told.len(), 1, "{log}");
     let line = "soft one quota=\"/a\" of=\"count\" usage=2 limit=1 untold=0";
     assert!(told[0].contains("WARN") && told[0].contains(line), "{log}");
+}
+
+/// Whoever reaches the port can do it again and again, and must not fill the disk with lines.
+#[tokio::test]
+async fn a_flood_of_bad_clients_is_a_few_lines_of_the_log() {
+    let dir = tempdir().unwrap();
+    let (child, address, log) = foreground(dir.path(), "");
+    for _ in 0..9 {
+        for bytes in [&b"\0\0\x10\x01"[..], b"\0\0\0\x03bad"] {
+            let mut client = RawClient::connect(address).await;
+            client.write(bytes).await;
+            assert!(client.is_closed().await);
+        }
+        let mut client = RawClient::connect(address).await;
+        let mut unknown = handshake();
+        unknown.session_id = SessionId(1);
+        let refusal = client.shake(&unknown).await.unwrap();
+        assert_eq!(refusal.session_id, SessionId(0));
+        let operation_23 = b"\0\0\0\x08\0\0\0\x01\0\0\0\x17";
+        for bytes in [&b"\0\0\0\x07no head"[..], operation_23] {
+            let (mut client, _) = RawClient::log_in(address).await;
+            client.write(bytes).await;
+            while client.frame().await.is_some() {}
+        }
+    }
+    assert_eq!(stop(child, Signal::TERM), Some(0));
+    let log = std::fs::read_to_string(log).unwrap();
+    for complaint in [
+        "length out of bounds",
+        "not a handshake",
+        "the session to resume is over",
+        "not a request",
+        "operation not for clients",
+    ] {
+        let lines: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains(complaint))
+            .collect();
+        assert_eq!(lines.len(), 4, "{complaint}: {log}");
+        for (line, count) in lines.iter().zip([1, 2, 4, 8]) {
+            assert!(line.contains(&format!(" count={count}")), "{line}");
+        }
+    }
 }

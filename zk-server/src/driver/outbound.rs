@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 use zk_core::{CloseReason, ConnId, Effect, HaltReason, QuorumEffect};
 use zk_proto::quorum::ServerState;
 use zk_proto::{ErrorCode, Record, ReplyHeader, WatcherEvent, Xid, Zxid, write_frame};
 
 use super::ensemble::Ensemble;
+use crate::complaints::{ClientComplaints, complain};
 use crate::error::ServerError;
 use crate::net::{Link, Outgoing};
 use crate::peers::ToPeer;
@@ -207,7 +208,8 @@ impl Outbound {
             return;
         };
         client.closes = true;
-        log_close(&client.link, reason);
+        let link = Arc::clone(&client.link);
+        log_close(&link, reason, &self.server.complaints);
     }
 
     /// Hands each connection what the turn brought, as one batch.
@@ -283,33 +285,39 @@ fn encode_event(zxid: Zxid, event: &WatcherEvent) -> Bytes {
     frame.freeze()
 }
 
-fn log_close(link: &Link, reason: &CloseReason) {
+fn log_close(link: &Link, reason: &CloseReason, complaints: &ClientComplaints) {
     let (session, _) = link.session();
     let peer = link.peer;
     match reason {
         CloseReason::SessionClosed => debug!(%peer, %session, "session closed by its client"),
         CloseReason::SessionExpired => info!(%peer, %session, "session expired"),
         CloseReason::SessionRefused => {
-            info!(%peer, "the session to resume is over, or its password is wrong");
+            let kind = &complaints.session_refused;
+            complain!(kind, %peer, "the session to resume is over, or its password is wrong");
         }
         CloseReason::SessionMoved => {
             debug!(%peer, %session, "session resumed on another connection");
         }
         CloseReason::ClientAhead { seen, ours } => {
-            warn!(%peer, %seen, %ours, "refused: the client has seen a transaction that is not here");
+            let kind = &complaints.client_ahead;
+            complain!(kind, %peer, %seen, %ours, "refused: the client has seen a transaction that is not here");
         }
         CloseReason::AuthFailed { scheme } => {
             let scheme: String = scheme.chars().take(64).collect();
-            warn!(%peer, %session, ?scheme, "authentication failed, the connection is closed");
+            let kind = &complaints.auth_failed;
+            complain!(kind, %peer, %session, ?scheme, "authentication failed, the connection is closed");
         }
         CloseReason::AuthRequired => {
-            warn!(%peer, %session, "not authenticated as enforce.auth.schemes asks, the connection is closed");
+            let kind = &complaints.auth_required;
+            complain!(kind, %peer, %session, "not authenticated as enforce.auth.schemes asks, the connection is closed");
         }
         CloseReason::Unsupported(op) => {
-            warn!(%peer, %session, %op, "operation not for clients, the connection is closed");
+            let kind = &complaints.unsupported;
+            complain!(kind, %peer, %session, %op, "operation not for clients, the connection is closed");
         }
         CloseReason::Limit(limit) => {
-            warn!(%peer, %session, limit, "limit passed, the connection is closed");
+            let kind = &complaints.limit;
+            complain!(kind, %peer, %session, limit, "limit passed, the connection is closed");
         }
         CloseReason::NotServing => {
             debug!(%peer, %session, "not serving, the connection is closed");

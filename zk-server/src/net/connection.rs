@@ -25,7 +25,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 use zk_core::Incoming;
 use zk_proto::{
     ConnectRequest, DecodeError, FrameError, OpCode, Reader, Record, Request, RequestHeader, Xid,
@@ -34,6 +34,7 @@ use zk_proto::{
 
 use super::Link;
 use super::link::{Order, Outgoing};
+use crate::complaints::complain;
 use crate::driver::ToCore;
 use crate::shared::Shared;
 use crate::stats::{Timed, whole_ms};
@@ -477,6 +478,7 @@ impl Connection {
     /// Logs why the connection ends, and lets the client take what was written last.
     async fn finish(mut self, ended: Ended) {
         let peer = self.link.peer;
+        let complaints = &self.server.complaints;
         match ended {
             Ended::Closed => {}
             Ended::ByClient => {
@@ -491,23 +493,28 @@ impl Connection {
             }
             Ended::HandshakeDeadline => {
                 self.server.stats.sessionless_expired.fetch_add(1, Relaxed);
-                info!(%peer, "no handshake in time, the connection is closed");
+                let kind = &complaints.handshake_deadline;
+                complain!(kind, %peer, "no handshake in time, the connection is closed");
                 return;
             }
             Ended::TooSlow => {
-                warn!(%peer, "the client does not take its replies, the connection is closed");
+                let kind = &complaints.too_slow;
+                complain!(kind, %peer, "the client does not take its replies, the connection is closed");
                 return;
             }
             Ended::BadHandshake(error) => {
-                warn!(%peer, %error, "not a handshake, the connection is closed");
+                let kind = &complaints.bad_handshake;
+                complain!(kind, %peer, %error, "not a handshake, the connection is closed");
                 return;
             }
             Ended::BadFrame(error) => {
-                warn!(%peer, %error, "length out of bounds, the connection is closed");
+                let kind = &complaints.bad_frame;
+                complain!(kind, %peer, %error, "length out of bounds, the connection is closed");
                 return;
             }
             Ended::NoHeader(error) => {
-                warn!(%peer, %error, "not a request, the connection is closed");
+                let kind = &complaints.no_header;
+                complain!(kind, %peer, %error, "not a request, the connection is closed");
                 return;
             }
             Ended::Stopped => return,

@@ -9,10 +9,11 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::serve;
 use crate::clock::wall_ms;
+use crate::complaints::complain;
 use crate::config::{ClientPortConfig, ListenAddress};
 use crate::shared::Shared;
 
@@ -104,16 +105,14 @@ fn admit(stream: TcpStream, peer: SocketAddr, server: &Arc<Shared>, tasks: &Task
     let link = match server.registry.admit(peer, wall_ms()) {
         Ok(link) => link,
         Err(refusal) => {
-            // One line for the first and for every doubling: a flood of clients is no flood of logs.
-            let before = server.stats.connections_rejected.fetch_add(1, Relaxed);
-            if (before + 1).is_power_of_two() {
-                warn!(%peer, %refusal, rejected = before + 1, "connection refused");
-            }
+            server.stats.connections_rejected.fetch_add(1, Relaxed);
+            complain!(server.complaints.refused, %peer, %refusal, "connection refused");
             return;
         }
     };
     if let Err(error) = set_options(&stream, server.config.client_port.has_keep_alive) {
-        info!(%peer, %error, "cannot set the options of a socket");
+        let kind = &server.complaints.socket_options;
+        complain!(kind, %peer, %error, "cannot set the options of a socket");
     }
     tasks.spawn(serve(stream, link, Arc::clone(server)));
 }

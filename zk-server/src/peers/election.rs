@@ -15,7 +15,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 use zk_core::QuorumInput;
 use zk_core::election::links::{Accepted, Dialled, LinkEffect, LinkId, Links, LinksConfig};
 use zk_proto::quorum::{
@@ -25,6 +25,7 @@ use zk_proto::quorum::{
 use zk_proto::{FrameError, ServerId, split_frame};
 
 use super::{FromPeer, Peers, socket};
+use crate::complaints::complain;
 
 /// Connections that may be accepted at the same time.
 const ACCEPTED_MAX: usize = 1024;
@@ -172,7 +173,8 @@ impl ElectionLinks {
                 Accepted::Keep(peer) => self.keep(link, peer, to_task),
                 Accepted::CallBack => debug!(%from, "called by a server of a smaller id"),
                 Accepted::Refuse(reason) => {
-                    warn!(%from, %peer, ?reason, "connection to the election port refused");
+                    let kind = &self.peers.complaints.voter_refused;
+                    complain!(kind, %from, %peer, ?reason, "connection to the election port refused");
                 }
             },
             ElectionEvent::Dialled { link, to, to_task } => {
@@ -248,7 +250,8 @@ pub(super) async fn accept_all(listener: TcpListener, peers: Arc<Peers>) {
     loop {
         let (stream, peer) = socket::accept(&listener, peers.config.has_keep_alive).await;
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            warn!(%peer, max = ACCEPTED_MAX, "too many connections to the election port");
+            let kind = &peers.complaints.too_many_voters;
+            complain!(kind, %peer, max = ACCEPTED_MAX, "too many connections to the election port");
             continue;
         };
         let serving = Arc::clone(&peers);
@@ -410,7 +413,10 @@ async fn read_all(
                 Ok(notification) => {
                     tell(peers, ElectionEvent::Vote { link, notification }).await;
                 }
-                Err(error) => warn!(?link, %error, "not a vote, it is ignored"),
+                Err(error) => {
+                    let kind = &peers.complaints.bad_vote;
+                    complain!(kind, ?link, %error, "not a vote, it is ignored");
+                }
             },
             Ok(None) => {
                 input.reserve(READ_BYTES);

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use zk_proto::ServerId;
 use zk_proto::quorum::{Address, EnsembleConfig, EnsembleServer, ServerAddress};
 
+use crate::complaints::PeerComplaints;
 use crate::config::{Config, Membership, QuorumConfig};
 use crate::error::ServerError;
 pub(crate) use election::{ElectionEvent, ElectionLinks};
@@ -60,6 +61,7 @@ pub(crate) struct Peers {
     packet_bytes_max: usize,
     queue_bytes_max: usize,
     last_link: AtomicU64,
+    complaints: PeerComplaints,
     /// To the loop, about everything but a leader.
     to_loop: mpsc::Sender<FromPeer>,
     /// To the loop, about the leader, which is not heard while the disk is behind.
@@ -127,6 +129,7 @@ impl Peers {
             packet_bytes_max: config.limits.record_bytes_max.get() + PACKET_OVERHEAD_BYTES,
             queue_bytes_max: config.limits.bytes_per_peer_max.get(),
             config: quorum.clone(),
+            complaints: PeerComplaints::default(),
             last_link: AtomicU64::new(0),
             to_loop,
             from_leader,

@@ -21,7 +21,7 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 use zk_core::{QuorumLink, SnapshotView};
 use zk_proto::quorum::{FromLeader, FromLearner, Packet, ServerAddress, split_packet};
 use zk_proto::{DecodeError, ServerId};
@@ -29,6 +29,7 @@ use zk_storage::send_snapshot;
 
 use super::outgoing::FINISH_WITHIN;
 use super::{FromPeer, Outgoing, Peers, ToPeer, socket};
+use crate::complaints::complain;
 use crate::recovery::ViewSource;
 
 /// Learners that may be connected at the same time.
@@ -115,7 +116,8 @@ pub(super) async fn accept_all(listener: TcpListener, peers: Arc<Peers>) {
     loop {
         let (stream, peer) = socket::accept(&listener, peers.config.has_keep_alive).await;
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            warn!(%peer, max = LEARNERS_MAX, "too many learners, the connection is closed");
+            let kind = &peers.complaints.too_many_learners;
+            complain!(kind, %peer, max = LEARNERS_MAX, "too many learners, the connection is closed");
             continue;
         };
         let (link, outgoing) = peers.link();
@@ -129,7 +131,7 @@ pub(super) async fn accept_all(listener: TcpListener, peers: Arc<Peers>) {
                 outgoing: Arc::clone(&outgoing),
             };
             let reading = Reading::<FromLearner>::new(&serving, to_loop, link);
-            serve(peer, stream, &outgoing, begin, reading).await;
+            serve(&serving, peer, stream, &outgoing, begin, reading).await;
         });
     }
 }
@@ -162,7 +164,7 @@ pub(crate) fn dial_leader(peers: &Arc<Peers>, to: ServerId, attempt: u64) {
             outgoing: Arc::clone(&outgoing),
         };
         let reading = Reading::<FromLeader>::new(&dialling, to_loop, link);
-        serve(peer, stream, &outgoing, begin, reading).await;
+        serve(&dialling, peer, stream, &outgoing, begin, reading).await;
     });
 }
 
@@ -199,6 +201,7 @@ enum Ended {
 
 /// Serves a link until it ends, however it ends.
 async fn serve<P: Incoming>(
+    peers: &Peers,
     peer: SocketAddr,
     mut stream: TcpStream,
     outgoing: &Outgoing,
@@ -221,7 +224,10 @@ async fn serve<P: Incoming>(
     outgoing.close();
     drop(stream);
     match ended {
-        Ended::BadPacket(_) => warn!(?link, %peer, %ended, "link between servers lost"),
+        Ended::BadPacket(_) => {
+            let kind = &peers.complaints.bad_packet;
+            complain!(kind, ?link, %peer, %ended, "link between servers lost");
+        }
         _ => debug!(?link, %peer, %ended, "link between servers ended"),
     }
     tell(to_loop, Event::Closed(link)).await;

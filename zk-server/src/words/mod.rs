@@ -9,7 +9,7 @@ mod report;
 use std::fmt;
 
 use tokio::sync::oneshot;
-use tracing::{debug, info};
+use tracing::debug;
 use zk_core::Core;
 
 use crate::driver::ToCore;
@@ -107,7 +107,7 @@ pub(crate) async fn answer(word: Word, server: &Shared) -> String {
         debug!(%word, "four-letter word refused, it is not in the whitelist");
         return format!("{word} is not executed because it is not in the whitelist.\n");
     }
-    info!(%word, "four-letter word");
+    debug!(%word, "four-letter word");
     match try_answer(word, server).await {
         Ok(text) => text,
         Err(NotServing) if word == Word::Isro => "null".to_owned(),
