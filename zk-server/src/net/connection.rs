@@ -23,7 +23,7 @@ use futures::FutureExt;
 use futures::future::poll_fn;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::io::poll_read_buf;
 use tracing::{debug, error};
 use zk_core::Incoming;
@@ -44,6 +44,9 @@ use crate::words::{self, Word};
 const READ_BYTES: usize = 16 * 1024;
 /// Requests of one message to the loop; the rest of the input follows in another.
 const REQUESTS_PER_MESSAGE: usize = 64;
+/// The wait before more of an opening is read that did not come whole; each further one is twice as
+/// long. A client sends it in one piece, and many that trickle may not keep the server busy.
+const OPENING_PAUSE: Duration = Duration::from_millis(10);
 /// How long a closed connection's client may take for what was written last.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -177,6 +180,7 @@ impl Connection {
     /// Reads what decides about the connection: a four-letter word or a handshake.
     async fn read_opening(&mut self) -> Result<Opening, Ended> {
         let limit = self.server.config.limits.frame_bytes_before_login_max.get();
+        let mut pause = OPENING_PAUSE;
         loop {
             if let Some(word) = self.input.first_chunk::<4>().and_then(Word::parse) {
                 self.count_received(1, 4);
@@ -195,6 +199,10 @@ impl Connection {
                 };
                 self.note_request(OpCode::CREATE_SESSION, Xid(0), timed, frame.len());
                 return Ok(Opening::Handshake(request));
+            }
+            if !self.input.is_empty() {
+                sleep(pause).await;
+                pause *= 2;
             }
             self.input.reserve(limit + 4 - self.input.len().min(limit));
             if self.stream.read_buf(&mut self.input).await? == 0 {

@@ -214,12 +214,16 @@ fn every_opcode(server: SocketAddr, held: &mut Held) -> anyhow::Result<()> {
     Ok(send_and_drain(server, &bytes)?)
 }
 
-/// Sends each socket's handshake byte by byte, and opens those anew that were closed.
+/// Sends on each socket a handshake as long as is allowed, byte by byte, and opens those anew that
+/// were closed.
 fn slow(server: SocketAddr, held: &mut Held) -> anyhow::Result<()> {
+    const LENGTH: i32 = 4_096;
     held.sockets
         .retain_mut(|socket| socket.write_all(&[0]).is_ok());
     while held.sockets.len() < SLOW_SOCKETS {
-        held.sockets.push(socket(server)?);
+        let mut socket = socket(server)?;
+        socket.write_all(&LENGTH.to_be_bytes())?;
+        held.sockets.push(socket);
     }
     thread::sleep(Duration::from_millis(200));
     Ok(())
