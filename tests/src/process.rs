@@ -112,9 +112,24 @@ impl ServerProcess {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_at(flavour: Flavour, settings: &ServerSettings, address: SocketAddr) -> Self {
+        Self::try_start_at(flavour, settings, address).unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    /// Starts a server, which may refuse to serve: the error is what it said.
+    ///
+    /// # Errors
+    /// When it does not serve within a minute.
+    ///
+    /// # Panics
+    /// When its program is missing.
+    pub fn try_start_at(
+        flavour: Flavour,
+        settings: &ServerSettings,
+        address: SocketAddr,
+    ) -> Result<Self, String> {
         let mut server = Self::spawn(flavour, settings, address);
-        server.wait_until_serving(settings);
-        server
+        server.wait_until_serving(settings)?;
+        Ok(server)
     }
 
     /// Starts a server and does not wait: alone it may never serve.
@@ -269,7 +284,7 @@ impl ServerProcess {
         }
     }
 
-    fn wait_until_serving(&mut self, settings: &ServerSettings) {
+    fn wait_until_serving(&mut self, settings: &ServerSettings) -> Result<(), String> {
         // Apache's server never answers a word that comes too early.
         let patience = Duration::from_secs(1);
         let started = Instant::now();
@@ -279,13 +294,12 @@ impl ServerProcess {
         {
             let ended = self.ended();
             if ended.is_some() || started.elapsed() > START_WITHIN {
-                panic!(
-                    "server does not serve, exit {ended:?}: {}",
-                    settings.output()
-                );
+                let output = settings.output();
+                return Err(format!("server does not serve, exit {ended:?}: {output}"));
             }
             std::thread::sleep(POLL_EVERY);
         }
+        Ok(())
     }
 
     fn process_id(&self) -> Pid {

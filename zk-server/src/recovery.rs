@@ -317,7 +317,8 @@ impl Restore for Restorer {
         let replay = self.replay.take();
         let replay = replay.unwrap_or_else(|| self.begin_replay(Replay::empty(self.options)));
         match self.replay.insert(replay).replay(record) {
-            Err(gap @ RecoveryError::Gap { .. }) => Err(Box::new(Hole(gap))),
+            Err(gap @ RecoveryError::Gap { .. }) => Err(Box::new(Hole::Unknown(gap))),
+            Err(lost @ RecoveryError::Lost { .. }) => Err(Box::new(Hole::Lost(lost))),
             replayed => Ok(replayed?),
         }
     }
@@ -329,11 +330,21 @@ impl Restore for Restorer {
 
 /// A log with a hole, and what its owner can do.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{0}; if Apache ZooKeeper wrote this log it may have left the hole, and nothing is lost: \
-     txnLog.acceptHoles=true goes on behind it"
-)]
-struct Hole(RecoveryError);
+enum Hole {
+    /// Nothing tells whether something is lost.
+    #[error(
+        "{0}; if Apache ZooKeeper wrote this log it may have left the hole, and nothing is lost: \
+         txnLog.acceptHoles=true goes on behind it"
+    )]
+    Unknown(RecoveryError),
+    /// Something is.
+    #[error(
+        "{0}; a member of Apache ZooKeeper before 3.9.3 leaves such a log when it loses its leader \
+         while it catches up (ZOOKEEPER-4712): with the directory version-2 moved away the member \
+         gets everything from its ensemble"
+    )]
+    Lost(RecoveryError),
+}
 
 /// What is on disk contradicts itself: served all the same, as Apache's server does.
 fn log_damage(recovered: &Recovered) {

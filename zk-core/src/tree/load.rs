@@ -43,6 +43,17 @@ pub enum RecoveryError {
         /// The transaction that follows in the log.
         seen: Zxid,
     },
+    /// Transactions are missing in the log: the first digest behind the hole is not the tree's,
+    /// while all before it were.
+    #[error(
+        "log goes on with {seen} after {after}, and its digest shows that what was between is lost"
+    )]
+    Lost {
+        /// The transaction before.
+        after: Zxid,
+        /// The transaction that follows in the log.
+        seen: Zxid,
+    },
 }
 
 /// Builds a tree from a snapshot, given in the order of the file: sessions, ACLs, nodes.
@@ -353,8 +364,8 @@ impl Replay {
     /// accepted](Self::accept_holes) and no digest says otherwise.
     ///
     /// # Errors
-    /// [`RecoveryError::Gap`] when transactions may be missing before this one. The tree is of no
-    /// use then.
+    /// [`RecoveryError::Gap`] when transactions may be missing before this one, and
+    /// [`RecoveryError::Lost`] when they are. The tree is of no use then.
     pub fn replay(&mut self, record: &TxnRecord) -> Result<(), RecoveryError> {
         let header = &record.header;
         let (after, seen) = (self.last_zxid(), header.zxid);
@@ -381,14 +392,13 @@ impl Replay {
         if follows {
             return Ok(());
         }
-        let passes = match checked {
-            Checked::Equal => true,
-            Checked::Unknown => self.accepts_holes,
+        match checked {
             // One that differs from here on tells that something is lost here.
-            Checked::Differs => self.accepts_holes && differed,
-        };
-        if !passes {
-            return Err(RecoveryError::Gap { after, seen });
+            Checked::Differs if !differed => return Err(RecoveryError::Lost { after, seen }),
+            Checked::Unknown | Checked::Differs if !self.accepts_holes => {
+                return Err(RecoveryError::Gap { after, seen });
+            }
+            _ => {}
         }
         self.recovered.holes += 1;
         self.recovered.first_hole.get_or_insert((after, seen));
