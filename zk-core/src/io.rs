@@ -283,12 +283,12 @@ pub enum QuorumEffect {
         /// The last transaction to read, which is on disk.
         to: Zxid,
     },
-    /// Keep a membership: the one in force from here on, or one that may be so soon.
+    /// Keep who the members are from here on, before anything that is asked for later is on disk.
     Membership {
-        /// The membership, whose version is the newest one seen.
-        config: EnsembleConfig,
-        /// Whether it is in force.
-        is_in_force: bool,
+        /// The membership in force.
+        in_force: EnsembleConfig,
+        /// A newer one that was proposed and may be in force soon.
+        proposed: Option<EnsembleConfig>,
     },
     /// The server has another role.
     Role(ServerState),

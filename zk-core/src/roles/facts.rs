@@ -121,12 +121,32 @@ impl Facts {
 
     /// Another membership is on its way: from here on the quorums of both are needed.
     pub(crate) fn propose_config(&mut self, replica: &mut Replica, config: EnsembleConfig) {
-        if config.version() <= self.last_seen().version() {
+        if config.version() > self.last_seen().version() {
+            self.proposed = Some(config);
+            self.regroup(replica);
+        }
+    }
+
+    /// The leader of `epoch`, which brings this server up, had seen this membership last. One that
+    /// another leader proposed, and this leader does not know, is as good as never proposed.
+    pub(crate) fn follow_config(
+        &mut self,
+        replica: &mut Replica,
+        config: &EnsembleConfig,
+        epoch: u32,
+    ) {
+        let is_of_leader = |proposed: &EnsembleConfig| {
+            proposed.version() > config.version() && proposed.version().epoch() == epoch
+        };
+        if self.proposed.as_ref().is_some_and(is_of_leader) {
             return;
         }
-        keep_config(replica, &config, false);
-        self.proposed = Some(config);
-        self.regroup();
+        let is_newer = config.version() > self.ensemble.version();
+        let proposed = is_newer.then(|| config.clone());
+        if proposed != self.proposed {
+            self.proposed = proposed;
+            self.regroup(replica);
+        }
     }
 
     /// A membership is in force.
@@ -134,17 +154,21 @@ impl Facts {
         if config.version() <= self.ensemble.version() {
             return;
         }
-        keep_config(replica, &config, true);
         let is_newer = |proposed: &EnsembleConfig| proposed.version() > config.version();
         self.proposed = self.proposed.take().filter(is_newer);
         self.ensemble_text = config.to_string();
         self.ensemble = config;
-        self.regroup();
+        self.regroup(replica);
     }
 
-    fn regroup(&mut self) {
+    fn regroup(&mut self, replica: &mut Replica) {
         self.quorums = Quorums::new(&self.ensemble, self.proposed.as_ref());
         self.is_regrouped = true;
+        let membership = QuorumEffect::Membership {
+            in_force: self.ensemble.clone(),
+            proposed: self.proposed.clone(),
+        };
+        replica.effects.push(Effect::Quorum(membership));
     }
 
     /// Whether the memberships are others than the last time.
@@ -203,15 +227,6 @@ impl Facts {
             None => panic!("no epoch was promised"),
         }
     }
-}
-
-fn keep_config(replica: &mut Replica, config: &EnsembleConfig, is_in_force: bool) {
-    let config = config.clone();
-    let effect = QuorumEffect::Membership {
-        config,
-        is_in_force,
-    };
-    replica.effects.push(Effect::Quorum(effect));
 }
 
 /// Whether nothing can lie between two transactions: the second is the next, or opens a newer epoch.

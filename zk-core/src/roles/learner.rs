@@ -42,6 +42,8 @@ pub(crate) struct Learner {
     dials: u32,
     /// The epoch that the leader begins; zero before it is known.
     epoch: u32,
+    /// The membership that the leader had seen last when it began, which UPTODATE puts in force.
+    leaders_config: Option<EnsembleConfig>,
     /// When the leader counts as gone if nothing is heard of it.
     patience: Duration,
     /// Proposed and not committed.
@@ -105,6 +107,7 @@ impl Learner {
             link: None,
             dials: 1,
             epoch: 0,
+            leaders_config: None,
             patience: now.monotonic + facts.settings.init_timeout(),
             proposed: VecDeque::new(),
             unacked: VecDeque::new(),
@@ -369,10 +372,7 @@ impl Learner {
     ) -> Step {
         match packet {
             FromLeader::Proposal { zxid, record } => {
-                if let Some(txn) = self.log(facts, replica, zxid, record) {
-                    if let Some(config) = membership(replica, &txn) {
-                        facts.propose_config(replica, config);
-                    }
+                if let Some(txn) = log(facts, replica, zxid, record) {
                     self.proposed.push_back(txn);
                     if !self.is_observer {
                         self.unacked.push_back(zxid);
@@ -381,7 +381,7 @@ impl Learner {
             }
             FromLeader::Commit { zxid } => self.commit(replica, zxid),
             FromLeader::Inform { zxid, record } => {
-                if let Some(txn) = self.log(facts, replica, zxid, record) {
+                if let Some(txn) = log(facts, replica, zxid, record) {
                     self.apply(replica, &txn);
                 }
             }
@@ -392,7 +392,8 @@ impl Learner {
                 if replica.config.reconfig_enabled
                     && let Ok(config) = config.parse()
                 {
-                    facts.propose_config(replica, config);
+                    facts.follow_config(replica, &config, self.epoch);
+                    self.leaders_config = Some(config);
                 }
                 self.stage = Stage::Logging {
                     until: facts.appended,
@@ -404,7 +405,13 @@ impl Learner {
                     return Err(LeaveReason::UnexpectedPacket);
                 }
                 if replica.config.reconfig_enabled {
-                    let config = Some(facts.last_seen().clone());
+                    // One that this leader made is put in force by its own commit, if that is to come.
+                    let (epoch, applied) = (self.epoch, replica.tree.last_zxid());
+                    let is_agreed = |config: &EnsembleConfig| {
+                        let version = config.version();
+                        version <= applied || version.epoch() < epoch || version.counter() == 0
+                    };
+                    let config = self.leaders_config.take().filter(is_agreed);
                     self.activate(facts, replica, config, self.leader)?;
                     facts.show_config(replica, now);
                 }
@@ -438,7 +445,7 @@ impl Learner {
                 leader,
                 record,
             } => {
-                if let Some(txn) = self.log(facts, replica, zxid, record) {
+                if let Some(txn) = log(facts, replica, zxid, record) {
                     self.apply(replica, &txn);
                     let config = membership(replica, &txn);
                     return self.activate(facts, replica, config, leader);
@@ -473,28 +480,6 @@ impl Learner {
             return Err(LeaveReason::Reconfigured { leader });
         }
         Ok(())
-    }
-
-    /// Sends a transaction to the disk; `None` when the server has to stop over it.
-    fn log(
-        &mut self,
-        facts: &mut Facts,
-        replica: &mut Replica,
-        zxid: Zxid,
-        record: Bytes,
-    ) -> Option<Unapplied> {
-        let txn = Unapplied::decode(record.clone());
-        let Some(txn) = txn.ok().filter(|txn| txn.header.zxid == zxid) else {
-            halt(replica, HaltReason::BadProposal { zxid });
-            return None;
-        };
-        if !follows(facts.appended, zxid) {
-            let after = facts.appended;
-            halt(replica, HaltReason::ProposalGap { after, seen: zxid });
-            return None;
-        }
-        facts.append(replica, zxid, record);
-        Some(txn)
     }
 
     fn commit(&mut self, replica: &mut Replica, zxid: Zxid) {
@@ -625,6 +610,26 @@ impl Learner {
         }
         self.proposed
     }
+}
+
+/// Sends a transaction to the disk; `None` when the server has to stop over it.
+fn log(facts: &mut Facts, replica: &mut Replica, zxid: Zxid, record: Bytes) -> Option<Unapplied> {
+    let txn = Unapplied::decode(record.clone());
+    let Some(txn) = txn.ok().filter(|txn| txn.header.zxid == zxid) else {
+        halt(replica, HaltReason::BadProposal { zxid });
+        return None;
+    };
+    if !follows(facts.appended, zxid) {
+        let after = facts.appended;
+        halt(replica, HaltReason::ProposalGap { after, seen: zxid });
+        return None;
+    }
+    // Nobody hears that a reconfig is on disk before its membership is.
+    if let Some(config) = membership(replica, &txn) {
+        facts.propose_config(replica, config);
+    }
+    facts.append(replica, zxid, record);
+    Some(txn)
 }
 
 /// The membership that a reconfig puts in force, where that is allowed.

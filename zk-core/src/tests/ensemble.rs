@@ -12,14 +12,15 @@ use zk_proto::quorum::{
     EnsembleConfig, FromLeader, Notification, Packet, ServerState, split_packet,
 };
 use zk_proto::{
-    ConnectRequest, CreateMode, ErrorCode, Reader, Reconfig, Record as _, ReplyHeader, Request,
-    Response, ServerId, SessionId, TxnRecord, Xid, Zxid,
+    ConnectRequest, CreateMode, ErrorCode, OpCode, Reader, Reconfig, Record as _, ReplyHeader,
+    Request, Response, ServerId, SessionId, TxnRecord, Xid, Zxid,
 };
 
 use super::world::{connect_request, incoming};
 use super::{create, create_mode, get_data, set_data, sync};
 use crate::election::ElectionConfig;
 use crate::tree::{Recovered, Replay, TreeOptions};
+use crate::unapplied::Unapplied;
 use crate::{
     ConnId, Core, CoreConfig, Effect, EpochPromise, Input, MemberSettings, Now, QuorumEffect,
     QuorumInput, QuorumLink,
@@ -80,6 +81,18 @@ enum OnWay {
     State(Vec<(Zxid, Bytes)>),
     /// The other end closed the link.
     End,
+}
+
+impl Server {
+    /// Who logs a reconfig, and may acknowledge it, has the membership already.
+    fn assert_keeps_membership(&self, zxid: Zxid, record: &Bytes) {
+        let txn = Unapplied::decode(record.clone()).unwrap();
+        if txn.header.op == OpCode::RECONFIG {
+            let kept = [&self.disk.config, &self.disk.next_config];
+            let newest = kept.into_iter().flatten().map(EnsembleConfig::version);
+            assert!(newest.max() >= Some(zxid));
+        }
+    }
 }
 
 struct Ensemble {
@@ -309,7 +322,12 @@ impl Ensemble {
             Effect::Close { conn, .. } => {
                 server.closed.insert(conn);
             }
-            Effect::Append { zxid, record } => server.disk.unflushed.push((zxid, record)),
+            Effect::Append { zxid, record } => {
+                if self.reconfig_enabled {
+                    server.assert_keeps_membership(zxid, &record);
+                }
+                server.disk.unflushed.push((zxid, record));
+            }
             Effect::Halt(reason) => panic!("{id}: {reason:?}"),
             Effect::Quorum(effect) => self.quorum_effect(id, effect),
         }
@@ -360,17 +378,9 @@ impl Ensemble {
                     self.quorum(id, QuorumInput::Closed(link));
                 }
             }
-            QuorumEffect::Membership {
-                config,
-                is_in_force,
-            } => {
-                let disk = &mut server.disk;
-                let place = if is_in_force {
-                    &mut disk.config
-                } else {
-                    &mut disk.next_config
-                };
-                *place = Some(config);
+            QuorumEffect::Membership { in_force, proposed } => {
+                server.disk.config = Some(in_force);
+                server.disk.next_config = proposed;
             }
             QuorumEffect::Promise(promise) => {
                 match promise {
@@ -1238,6 +1248,73 @@ fn a_reconfig_under_way_survives_its_leader() {
     ensemble.run(Duration::from_secs(1));
     let rest: Vec<_> = (1..=4).filter(|&id| id != removed.0).collect();
     ensemble.assert_members(&rest);
+}
+
+#[test]
+fn a_reconfig_that_nobody_else_has_is_forgotten_with_its_transaction() {
+    let mut ensemble = reconfigurable(4, 0);
+    let old = ensemble.leader();
+    let removed = ensemble.followers()[0];
+    let mut client = ensemble.connect(old);
+    ensemble.flushes = false;
+    ensemble.send(&mut client, reconfig(None, Some(&removed.to_string())));
+    ensemble.isolate(old);
+    ensemble.flush(old);
+    assert!(ensemble.servers[&old].disk.next_config.is_some());
+    ensemble.kill(old);
+    ensemble.flushes = true;
+    ensemble.run(Duration::from_secs(1));
+    ensemble.start(old);
+    ensemble.run(Duration::from_secs(1));
+    ensemble.assert_members(&[1, 2, 3, 4]);
+    assert_eq!(ensemble.servers[&old].disk.next_config, None);
+}
+
+#[test]
+fn who_is_brought_up_during_a_reconfig_waits_for_its_commit() {
+    let mut ensemble = reconfigurable(4, 0);
+    let leader = ensemble.leader();
+    let (late, removed) = (ensemble.followers()[0], ensemble.followers()[1]);
+    ensemble.kill(late);
+    let mut client = ensemble.connect(leader);
+    ensemble.flushes = false;
+    let xid = ensemble.send(&mut client, reconfig(None, Some(&removed.to_string())));
+    ensemble.settle();
+    let version = ensemble.servers[&leader].disk.next_config.clone();
+    let version = version.unwrap().version();
+    ensemble.start(late);
+    for _ in 0..10 {
+        ensemble.run(Duration::from_millis(20));
+        ensemble.flush(late);
+    }
+    assert!(ensemble.core(late).is_serving());
+    assert!(ensemble.reply(&client, xid).is_none());
+    let disk = &ensemble.servers[&late].disk;
+    assert!(disk.config.as_ref().unwrap().version() < version);
+    assert_eq!(disk.next_config.as_ref().unwrap().version(), version);
+    ensemble.flushes = true;
+    for id in ensemble.ids() {
+        ensemble.flush(id);
+    }
+    ensemble.settle();
+    assert!(ensemble.reply(&client, xid).is_some());
+    let rest: Vec<_> = (1..=4).filter(|&id| id != removed.0).collect();
+    ensemble.kill(removed);
+    ensemble.assert_members(&rest);
+}
+
+#[test]
+fn a_leader_that_moves_leaves_the_lead_to_another() {
+    let mut ensemble = reconfigurable(3, 0);
+    let old = ensemble.leader();
+    let mut client = ensemble.connect(old);
+    let moved = participant(old).replace(&format!(":{}:", 2000 + old.0), ":2999:");
+    let xid = ensemble.send(&mut client, reconfig(Some(&moved), None));
+    ensemble.settle();
+    assert!(ensemble.reply(&client, xid).is_some());
+    ensemble.run(Duration::from_millis(300));
+    assert_ne!(ensemble.leader(), old);
+    ensemble.assert_members(&[1, 2, 3]);
 }
 
 #[test]

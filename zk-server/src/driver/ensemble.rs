@@ -126,9 +126,15 @@ impl Ensemble {
     }
 
     /// The members are others, or may be so soon.
-    pub(super) fn change(&mut self, now: Duration, config: EnsembleConfig, is_in_force: bool) {
-        info!(version = %config.version(), is_in_force, "the membership changes");
-        self.peers.change(config, is_in_force);
+    pub(super) fn change(
+        &mut self,
+        now: Duration,
+        in_force: EnsembleConfig,
+        proposed: Option<EnsembleConfig>,
+    ) {
+        let proposal = proposed.as_ref().map(EnsembleConfig::version);
+        info!(in_force = %in_force.version(), proposed = ?proposal, "the membership changes");
+        self.peers.change(in_force, proposed);
         self.election.set_members(now);
     }
 

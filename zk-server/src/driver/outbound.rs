@@ -167,10 +167,9 @@ impl Outbound {
                 self.to_storage.push(ToStorage::Receive { zxid, state });
             }
             QuorumEffect::ReadLog { link, after, to } => self.storage.read_log(link, after, to),
-            QuorumEffect::Membership {
-                config,
-                is_in_force,
-            } => ensemble.change(self.server.clock.elapsed(), config, is_in_force),
+            QuorumEffect::Membership { in_force, proposed } => {
+                ensemble.change(self.server.clock.elapsed(), in_force, proposed);
+            }
             QuorumEffect::Role(role) => {
                 self.leads = role == ServerState::Leading;
                 let now = self.server.clock.elapsed();

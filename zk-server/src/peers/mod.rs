@@ -164,15 +164,8 @@ impl Peers {
     }
 
     /// The members are others, or may be so soon.
-    pub(crate) fn change(&self, config: EnsembleConfig, is_in_force: bool) {
-        let mut members = self.members();
-        if is_in_force {
-            let is_newer = |proposed: &EnsembleConfig| proposed.version() > config.version();
-            members.proposed = members.proposed.take().filter(is_newer);
-            members.in_force = config;
-        } else {
-            members.proposed = Some(config);
-        }
+    pub(crate) fn change(&self, in_force: EnsembleConfig, proposed: Option<EnsembleConfig>) {
+        *self.members() = Members { in_force, proposed };
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

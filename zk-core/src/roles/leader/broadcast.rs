@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use zk_proto::quorum::{EnsembleConfig, FromLeader, FromLearner, inform_packet, proposal_packet};
+use zk_proto::quorum::{
+    EnsembleConfig, FromLeader, FromLearner, ServerAddress, inform_packet, proposal_packet,
+};
 use zk_proto::{
     ErrorCode, OpCode, Reader, Reconfig, Record as _, Request, ServerId, SessionId, Xid, Zxid,
 };
@@ -74,11 +76,24 @@ impl Broadcast {
         self.acked.remove(&server);
     }
 
-    /// Who leads once this membership is in force: this server, or the voter that has most on disk.
-    fn designated(&self, me: ServerId, config: &EnsembleConfig) -> ServerId {
+    /// Who leads once this membership is in force: this server, if it votes and learners find it where
+    /// it is, or else the voter that has most on disk.
+    fn designated(&self, facts: &Facts, config: &EnsembleConfig) -> ServerId {
+        let me = facts.id;
+        let quorum_addresses = |config: &EnsembleConfig| {
+            let own = config.servers().get(&me)?;
+            let quorum = own.addresses().iter().map(ServerAddress::quorum);
+            Some(quorum.collect::<Vec<_>>())
+        };
+        let stays = quorum_addresses(config) == quorum_addresses(&facts.ensemble);
+        let mut voters = config.participants().map(|(id, _)| id);
+        if stays && voters.any(|id| id == me) {
+            return me;
+        }
         let voters = config.participants().map(|(id, _)| id);
-        let has = |&id: &ServerId| (id == me, self.acked.get(&id).copied(), id);
-        voters.max_by_key(has).unwrap_or(me)
+        let acked = |id: ServerId| Some((*self.acked.get(&id)?, id));
+        let best = voters.filter(|&id| id != me).filter_map(acked).max();
+        best.map_or(me, |(_, id)| id)
     }
 
     /// The newest proposal that a quorum has on disk.
@@ -192,7 +207,7 @@ impl Leader {
         let Stage::Broadcast(broadcast) = &mut self.stage else {
             unreachable!("something is agreed on");
         };
-        let leader = broadcast.designated(facts.id, &config);
+        let leader = broadcast.designated(facts, &config);
         let record = broadcast.authority.unapplied().next();
         let record = record.map(|(_, record)| record.clone()).unwrap_or_default();
         broadcast.authority.commit(replica, zxid, now);
