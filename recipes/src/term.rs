@@ -169,10 +169,11 @@ impl Term {
 /// A contender in the first place: its znode, and the task that watches over it.
 #[derive(Debug)]
 pub(crate) struct Holding {
+    /// Dropped before the znode, whose deletion it would take for a loss.
+    watching: AbortOnDropHandle<()>,
     node: OwnedNode,
     directory: String,
     term: Term,
-    _watching: AbortOnDropHandle<()>,
 }
 
 impl Holding {
@@ -189,10 +190,10 @@ impl Holding {
         );
         let watching = tokio::spawn(watch_over(term.clone(), policy).instrument(span));
         Self {
+            watching: AbortOnDropHandle::new(watching),
             node,
             directory,
             term,
-            _watching: AbortOnDropHandle::new(watching),
         }
     }
 
@@ -219,7 +220,10 @@ impl Holding {
     }
 
     pub(crate) async fn release(self) -> zk_client::Result<()> {
-        self.node.release().await
+        let Self { watching, node, .. } = self;
+        // What becomes of the znode from now on is no loss.
+        drop(watching);
+        node.release().await
     }
 }
 

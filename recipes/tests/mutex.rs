@@ -200,6 +200,33 @@ async fn a_dropped_future_leaves_no_contender() {
     server.expect_left(&[DIR]).await.unwrap();
 }
 
+/// What takes a place and gives it back leaves nothing either, wherever it is dropped.
+#[tokio::test]
+async fn a_dropped_try_or_release_leaves_no_contender() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    let next = Faulty::lasting(&server).await;
+    client.zk.create(DIR).await.unwrap();
+    let mut finished = false;
+    for polls in 0..12 {
+        let holder = next.lock().await;
+        let mutex = client.mutex();
+        finished = poll_then_drop(polls, mutex.try_lock()).await.is_some();
+        drop(holder);
+        next.lock().await.release().await.unwrap();
+        if finished {
+            break;
+        }
+    }
+    assert!(finished, "trying takes more than 12 polls");
+    for polls in 0..3 {
+        let guard = client.lock().await;
+        poll_then_drop(polls, guard.release()).await;
+        next.lock().await.release().await.unwrap();
+    }
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
 /// CURATOR-462: a deletion that fails is made again.
 #[tokio::test]
 async fn a_guard_dropped_without_a_connection_releases_the_lock() {
@@ -573,6 +600,26 @@ async fn a_directory_that_vanishes_is_made_again_and_tokens_grow() {
     assert_eq!(kind(&error), &Kind::NoNode);
 }
 
+/// CURATOR-724: the directory goes with everything in it, in one transaction.
+#[tokio::test]
+async fn a_directory_that_vanishes_under_a_contender_costs_its_place_only() {
+    let server = server().await;
+    let holder = Faulty::lasting(&server).await;
+    let client = Faulty::lasting(&server).await;
+    let guard = holder.lock().await;
+    let lock = client.begin_to_wait().await;
+    let operator = server.client().await.unwrap();
+    let mut delete = operator.txn();
+    for name in children(&operator).await {
+        delete = delete.delete(format!("{DIR}/{name}"));
+    }
+    within(delete.delete(DIR).commit()).await.unwrap();
+    within(guard.lost().cancelled()).await;
+    let successor = within(lock).await.unwrap().unwrap();
+    assert!(successor.token() > guard.token());
+    assert_eq!(children(&operator).await.len(), 1);
+}
+
 /// kazoo#482, CURATOR-720.
 #[tokio::test]
 async fn a_closed_client_ends_waits_and_locks() {
@@ -614,6 +661,29 @@ async fn a_mutex_of_a_session_ends_with_it() {
     assert_eq!(kind(&error), &Kind::SessionEnded(SessionEnd::Expired));
 }
 
+/// Whoever waits for the loss of a lock does not hear of its release, however long that takes.
+#[tokio::test]
+async fn a_release_is_no_loss() {
+    let server = server().await;
+    let client = Faulty::lasting(&server).await;
+    for waits in [true, false] {
+        let watched = client.proxy.wait_for(OpCode::EXISTS);
+        let guard = client.lock().await;
+        within(watched).await;
+        let term = Term::clone(&guard);
+        // The event of the deletion comes before the reply to it, which does not come at first.
+        let fault = client.proxy.drop_reply(OpCode::DELETE);
+        match waits {
+            true => within(guard.release()).await.unwrap(),
+            false => drop(guard),
+        }
+        within(fault.struck()).await;
+        within(client.zk.sync("/")).await.unwrap();
+        assert_eq!(term.loss(), None);
+    }
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
 /// A clone that is dropped would release what the other one holds.
 #[test]
 fn guards_move_between_threads_and_are_not_cloned() {
@@ -628,10 +698,13 @@ fn guards_move_between_threads_and_are_not_cloned() {
     const fn is_sent<T: Send + Sync>() {}
     is_sent::<LockGuard>();
     is_sent::<LeaderGuard>();
-    const { assert!(Probe::<Term>::IS_CLONE) };
-    const { assert!(!Probe::<LockGuard>::IS_CLONE) };
-    const { assert!(!Probe::<LeaderGuard>::IS_CLONE) };
-    const { assert!(!Probe::<OwnedNode>::IS_CLONE) };
+    let clones = [
+        Probe::<Term>::IS_CLONE,
+        Probe::<LockGuard>::IS_CLONE,
+        Probe::<LeaderGuard>::IS_CLONE,
+        Probe::<OwnedNode>::IS_CLONE,
+    ];
+    assert_eq!(clones, [true, false, false, false]);
 }
 
 /// Dropping needs no runtime, as it would if it spawned a task.

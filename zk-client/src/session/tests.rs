@@ -582,6 +582,27 @@ fn an_expired_session_is_replaced_at_once() {
 }
 
 #[test]
+fn requests_of_a_session_are_not_made_in_the_next_one() {
+    let mut world = World::linked();
+    world.submit_with(1, get("/a"), |submission| submission.pin = Some(1));
+    world.sent();
+    world.lose();
+    world.submit_with(2, set("/a"), |submission| submission.pin = Some(1));
+    world.submit(3, set("/b"));
+    world.connect();
+    world.accept(8);
+    // This one comes when its session is over.
+    world.submit_with(4, set("/a"), |submission| submission.pin = Some(1));
+    let sent = world.sent().into_iter().map(|(_, request)| request);
+    assert_eq!(sent.collect::<Vec<_>>(), [set("/b")]);
+    let ended = (Kind::SessionEnded(SessionEnd::Expired), Outcome::NotApplied);
+    let done = world.completions();
+    let done = done.iter().map(|(token, result)| (*token, failure(result)));
+    let expected = [1, 2, 4].map(|token| (token, ended.clone()));
+    assert_eq!(done.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_session_to_take_over_that_is_over_ends_the_client() {
     let token = SessionToken::new(SessionId(5), &[1; 16], T, Zxid(9));
     let mut world = World::new(SessionConfig {
