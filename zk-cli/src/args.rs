@@ -28,7 +28,7 @@ Exit codes:
 
 Examples:
   zk create /a hello                      create a znode
-  zk --server zk1,zk2/app --json get -s /a
+  zk get -s /a --server zk1,zk2/app --json
   zk watch --recursive /                  print changes as they happen
   zk dump / > tree.jsonl; zk --server other load < tree.jsonl
   zk lock /locks/report -- ./report.sh    run a command on one machine at a time
@@ -52,23 +52,30 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
-/// Options that stand before the command.
+/// Options of every command. Those that are global stand before it or after it; identities, which add
+/// up, and what shares its letter with a verb's flag stand before it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
     /// Servers, and the path below which to work: host:port,host:port/path
     #[arg(
-        short,
         long,
+        global = true,
         env = "ZK_SERVER",
         default_value = "localhost:2181",
         value_name = "LIST"
     )]
     pub(crate) server: String,
     /// Print one JSON document a line instead of text
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
     /// The session timeout, such as 10s; a bare number is milliseconds
-    #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "D")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "30s",
+        value_parser = parse_duration,
+        value_name = "D"
+    )]
     pub(crate) timeout: Duration,
     /// An identity to prove, such as digest:user:password; may be repeated
     #[arg(long, value_parser = parse_auth, value_name = "SCHEME:AUTH")]
@@ -77,10 +84,10 @@ pub(crate) struct Options {
     #[arg(short, long)]
     pub(crate) read_only: bool,
     /// Settings of the client as zkCli reads them, such as zookeeper.request.timeout=5000
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) client_configuration: Option<PathBuf>,
     /// Accepted for zkCli's sake: a connection is always waited for
-    #[arg(long, hide = true)]
+    #[arg(long, global = true, hide = true)]
     pub(crate) waitforconnection: bool,
 }
 

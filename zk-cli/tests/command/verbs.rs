@@ -30,6 +30,35 @@ async fn ensemble_shows_servers_that_serve_and_those_that_do_not_answer() {
     assert!(run.out.contains("refused"), "{}", run.out);
 }
 
+/// The later one counts, wherever it stands; what follows a `--` is no option of this program.
+#[tokio::test]
+async fn options_stand_before_the_command_or_after_it() {
+    let server = TestServer::start().await.unwrap();
+    let created = zk(&server, &["create", "/a", "hello", "--json"]).await;
+    assert_eq!(created.json()[0]["created"], "/a");
+    for words in [
+        &["--json", "get", "/a"][..],
+        &["get", "--json", "/a"],
+        &["get", "/a", "--json"],
+        &["get", "/a", "--timeout", "10s", "--json"],
+    ] {
+        assert_eq!(
+            zk(&server, words).await.json()[0]["data"],
+            "hello",
+            "{words:?}"
+        );
+    }
+    let chroot = format!("{}/a", server.address());
+    let below = zk(&server, &["get", "/", "--server", &chroot]).await;
+    assert_eq!(below.text(), "hello\n");
+    let refused = zk(&server, &["get", "/none", "--json"]).await;
+    assert_eq!(refused.code, Some(1));
+    let error: serde_json::Value = serde_json::from_str(&refused.err).unwrap();
+    assert_eq!(error["error"]["path"], "/none", "{error}");
+    let held = ["lock", "/held", "--json", "--", "echo", "--json"];
+    assert_eq!(zk(&server, &held).await.text(), "--json\n");
+}
+
 #[tokio::test]
 async fn znodes_are_created_read_changed_and_deleted() {
     let server = TestServer::start().await.unwrap();
