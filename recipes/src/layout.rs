@@ -522,13 +522,13 @@ mod tests {
 
         #[test]
         fn exactly_one_contender_is_first_and_the_others_form_a_line(
-            seqs in prop::collection::btree_set(0..i32::MAX, 1..20),
+            uuids in prop::collection::btree_map(0..i32::MAX, any::<u128>(), 1..20),
         ) {
-            let names: Vec<_> = seqs.iter().rev().map(|seq| format!("lock-{seq:010}")).collect();
+            let name = |(seq, uuid)| format!("_c_{uuid:036x}-lock-{seq:010}");
+            let names: Vec<_> = uuids.iter().rev().map(name).collect();
             let queue = Queue::new(&names);
             let mut before = None;
-            for seq in seqs {
-                let name = format!("lock-{seq:010}");
+            for name in uuids.iter().map(name) {
                 match (queue.place(&name), &before) {
                     (Place::First, None) => {}
                     (Place::Behind(seen), Some(before)) => prop_assert_eq!(seen, before),

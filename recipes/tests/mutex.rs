@@ -139,10 +139,26 @@ async fn waiting_ends_with_its_timeout_and_leaves_nothing() {
     let guard = client.lock().await;
     let locked = within(client.mutex().lock_timeout(Duration::from_millis(100))).await;
     assert!(locked.unwrap().is_none());
-    // CURATOR-240: the watch of whoever waited goes as well. The holder's own znode has one.
-    let one_watch_left = async { while server.watches().await.unwrap() != 1 {} };
-    within(one_watch_left).await;
-    assert_eq!(children(&client.zk).await.len(), 1);
+    let one_left = async { while children(&client.zk).await.len() != 1 {} };
+    within(one_left).await;
+    drop(guard);
+    server.expect_left(&[DIR]).await.unwrap();
+}
+
+/// CURATOR-240.
+#[tokio::test]
+async fn waiting_that_is_dropped_leaves_no_watch() {
+    let server = server().await;
+    // A server keeps one watch for all that one client has on a znode.
+    let holder = Faulty::lasting(&server).await;
+    let client = Faulty::lasting(&server).await;
+    let guard = holder.lock().await;
+    let lock = client.begin_to_wait().await;
+    let watches = async |count| while server.watches().await.unwrap() != count {};
+    // The holder has one on its own znode.
+    within(watches(2)).await;
+    lock.abort();
+    within(watches(1)).await;
     drop(guard);
     server.expect_left(&[DIR]).await.unwrap();
 }
@@ -372,6 +388,7 @@ async fn a_reconnect_in_the_same_session_loses_nothing() {
     let watched = client.proxy.wait_for(OpCode::EXISTS);
     let guard = client.lock().await;
     within(watched).await;
+    client.catch_up().await;
     client.reconnect().await;
     assert_eq!(guard.loss(), None);
     assert_eq!(children(&client.zk).await.len(), 1);
@@ -466,7 +483,10 @@ async fn work_that_fences_all_its_effects_may_go_on_to_the_end_of_the_session() 
 async fn an_operator_who_deletes_the_holders_znode_ends_the_lock() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
+    let watched = client.proxy.wait_for(OpCode::EXISTS);
     let guard = client.lock().await;
+    within(watched).await;
+    client.catch_up().await;
     let operator = server.client().await.unwrap();
     operator.delete(guard.path()).await.unwrap();
     within(guard.lost().cancelled()).await;

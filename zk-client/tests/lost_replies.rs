@@ -487,12 +487,12 @@ async fn every_wait_ends_when_the_client_is_closed() {
     };
     let (report, _) = tokio::join!(close, server);
     assert_eq!((report.session_closed, report.requests_failed), (false, 1));
-    assert_eq!(*unanswered.await.unwrap_err().kind(), Kind::Closed);
-    assert_eq!(once.await.unwrap_err().0, SessionEnd::Closed);
-    assert_eq!(
-        stream.next().await.unwrap().unwrap_err().0,
-        SessionEnd::Closed
-    );
+    let unanswered = timeout(SOON, unanswered).await.unwrap();
+    assert_eq!(*unanswered.unwrap_err().kind(), Kind::Closed);
+    let once = timeout(SOON, once).await.unwrap();
+    assert_eq!(once.unwrap_err().0, SessionEnd::Closed);
+    let end = timeout(SOON, stream.next()).await.unwrap().unwrap();
+    assert_eq!(end.unwrap_err().0, SessionEnd::Closed);
     assert!(stream.next().await.is_none());
     assert_eq!(
         timeout(SOON, ended).await.unwrap().unwrap(),

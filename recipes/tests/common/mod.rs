@@ -70,7 +70,14 @@ impl Faulty {
         let mutex = self.mutex();
         let lock = tokio::spawn(async move { mutex.lock().await });
         within(watches).await;
+        self.catch_up().await;
         lock
+    }
+
+    /// Returns when the client has the replies to all that it has sent. A read whose reply is lost is
+    /// made again, and its watch with it; one whose reply has come has a watch that is restored.
+    pub(crate) async fn catch_up(&self) {
+        within(self.zk.sync("/")).await.unwrap();
     }
 
     /// Cuts the connection and waits until there is another.
