@@ -385,6 +385,8 @@ async fn a_resumed_session_that_is_another_one_loses_the_lock() {
 async fn a_reconnect_in_the_same_session_loses_nothing() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
+    // So that the lock asks for the existence of nothing but its own znode.
+    client.zk.create(DIR).await.unwrap();
     let watched = client.proxy.wait_for(OpCode::EXISTS);
     let guard = client.lock().await;
     within(watched).await;
@@ -483,6 +485,8 @@ async fn work_that_fences_all_its_effects_may_go_on_to_the_end_of_the_session() 
 async fn an_operator_who_deletes_the_holders_znode_ends_the_lock() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
+    // So that the lock asks for the existence of nothing but its own znode.
+    client.zk.create(DIR).await.unwrap();
     let watched = client.proxy.wait_for(OpCode::EXISTS);
     let guard = client.lock().await;
     within(watched).await;
@@ -686,6 +690,8 @@ async fn a_mutex_of_a_session_ends_with_it() {
 async fn a_release_is_no_loss() {
     let server = server().await;
     let client = Faulty::lasting(&server).await;
+    // So that the lock asks for the existence of nothing but its own znode.
+    client.zk.create(DIR).await.unwrap();
     for waits in [true, false] {
         let watched = client.proxy.wait_for(OpCode::EXISTS);
         let guard = client.lock().await;
