@@ -117,6 +117,12 @@ impl Learner {
         }
     }
 
+    /// Whether it hears of what is committed only. A server that is no member hears as much as one
+    /// that votes, so that it can begin to.
+    pub(crate) const fn is_observer(&self) -> bool {
+        self.is_observer
+    }
+
     pub(crate) const fn leader(&self) -> ServerId {
         self.leader
     }

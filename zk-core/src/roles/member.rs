@@ -97,13 +97,9 @@ impl Member {
         match &self.role {
             Role::Settling { .. } | Role::Looking(_) => ServerState::Looking,
             Role::Leading(_) => ServerState::Leading,
-            Role::Learning(_) if self.is_voter() => ServerState::Following,
-            Role::Learning(_) => ServerState::Observing,
+            Role::Learning(learner) if learner.is_observer() => ServerState::Observing,
+            Role::Learning(_) => ServerState::Following,
         }
-    }
-
-    fn is_voter(&self) -> bool {
-        self.facts.quorums.is_voter(self.facts.id)
     }
 
     /// Whether clients are served.
