@@ -11,7 +11,7 @@ use zk_storage::{
 
 use zk_proto::Zxid;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, MembershipFileError};
 
 /// Why a server does not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,15 @@ pub enum ServerError {
     /// A promise to the ensemble could not be written. It was not given.
     #[error("a promise to the ensemble cannot be written: {0}")]
     Promise(#[source] IoError),
+    /// The membership can change, and there is no file to keep it in.
+    #[error(
+        "reconfigEnabled=true needs a configuration file, in which the membership is kept when it \
+         changes"
+    )]
+    NoConfigFile,
+    /// The membership could not be kept. It was not acknowledged.
+    #[error("the membership cannot be kept: {0}")]
+    Membership(#[source] MembershipFileError),
     /// The leader said to forget transactions, which is not possible.
     #[error("the transactions after {target} cannot be forgotten, as the leader asks: {source}")]
     Truncate {
@@ -98,7 +107,7 @@ impl ServerError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => 2,
+            Self::Config(_) | Self::NoConfigFile => 2,
             Self::DataDir(_) | Self::UnexpectedlyEmpty { .. } => 3,
             Self::Snapshot(_) => 10,
             Self::Halted(HaltReason::UnmatchedCommit { .. }) => 12,
@@ -107,6 +116,7 @@ impl ServerError {
             Self::Recover(_)
             | Self::Epochs(_)
             | Self::Promise(_)
+            | Self::Membership(_)
             | Self::Install(_)
             | Self::Listen { .. }
             | Self::Log(_)

@@ -20,7 +20,7 @@ use zk_storage::{
 };
 
 use crate::clock::Clock;
-use crate::config::{Config, DigestAlgorithm, Membership};
+use crate::config::{Config, DigestAlgorithm, Membership, MembershipFiles};
 use crate::error::ServerError;
 use crate::stats::{ServerStats, StartStats, whole_ms};
 
@@ -45,6 +45,8 @@ pub(crate) struct Disk {
     pub(crate) history: History,
     /// What a member of an ensemble promised.
     pub(crate) epochs: Option<Epochs>,
+    /// Of a member of an ensemble whose members change.
+    pub(crate) membership: Option<MembershipFiles>,
     pub(crate) space: Space,
 }
 
@@ -57,7 +59,8 @@ pub(crate) fn open(
     stats: &ServerStats,
 ) -> Result<Opened, ServerError> {
     let start = Instant::now();
-    let storage = Storage::open(file_system, storage_config(config))?;
+    let storage = Storage::open(Arc::clone(&file_system), storage_config(config))?;
+    let membership_files = membership_files(config, file_system)?;
     let mut restorer = Restorer::new(RestoreRules::of(config));
     let recovered = storage.recover(&mut restorer)?;
     log_report(&recovered.report, start.elapsed());
@@ -101,9 +104,28 @@ pub(crate) fn open(
             snapshots,
             history: recovered.history,
             epochs,
+            membership: membership_files,
             space: recovered.space,
         },
     })
+}
+
+/// Where a member of an ensemble keeps who the members are, if that can change.
+fn membership_files(
+    config: &Config,
+    file_system: Arc<dyn FileSystem>,
+) -> Result<Option<MembershipFiles>, ServerError> {
+    let Some(membership) = config
+        .membership
+        .as_ref()
+        .filter(|_| config.reconfig_enabled)
+    else {
+        return Ok(None);
+    };
+    let path = config.file.as_ref().ok_or(ServerError::NoConfigFile)?;
+    let files = MembershipFiles::new(file_system, path, membership);
+    files.back_up().map_err(ServerError::Membership)?;
+    Ok(Some(files))
 }
 
 fn member(
@@ -124,7 +146,7 @@ fn member(
         multi_ops_max: config.limits.multi_ops_max.get(),
         sync_asks_quorum: quorum.sync_asks_quorum,
         voters_min: if quorum.may_run_alone { 2 } else { 1 },
-        last_seen: None,
+        last_seen: membership.proposed.clone(),
         read_only_after: config
             .read_only_mode_enabled
             .then(|| READ_ONLY_AFTER_MIN.max(config.tick_time)),
@@ -133,12 +155,12 @@ fn member(
     let election = ElectionConfig {
         resend_min: quorum.vote_interval_min,
         resend_max: quorum.vote_interval_max.max(quorum.vote_interval_min),
+        reconfig_enabled: config.reconfig_enabled,
         ..ElectionConfig::new(id)
     };
     let core_config = CoreConfig {
         // The top byte of a session's id, which holds no more of the number.
         server_id: id.0.to_le_bytes()[0],
-        reconfig_enabled: false,
         ..core_config(config)
     };
     let ensemble = membership.ensemble.clone();

@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 use zk_storage::{FileSystem, RealFileSystem};
 
 use crate::clock::Clock;
-use crate::config::{Config, Membership};
+use crate::config::{ClientPortConfig, Config, ListenAddress, Membership};
 use crate::driver::{Driver, MESSAGES_WAITING_MAX};
 use crate::error::ServerError;
 use crate::net;
@@ -144,13 +144,7 @@ impl ServerBuilder {
         .await
         .map_err(|_| ServerError::Ended("the start"))?;
         let opened = opened?;
-        let listeners = net::bind(&config.client_port).map_err(|source| ServerError::Listen {
-            address: format!(
-                "{}, port {}",
-                config.client_port.address, config.client_port.port
-            ),
-            source,
-        })?;
+        let listeners = listen(&config.client_port)?;
         let local_addr = match listeners.first().map(TcpListener::local_addr) {
             Some(Ok(address)) => address,
             Some(Err(source)) => {
@@ -212,7 +206,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where clients connect. A server that listens on every address shows the unspecified one.
+    /// Where clients connected when it started. A server that listens on every address shows the unspecified one.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
@@ -277,28 +271,83 @@ struct Whole {
     storage_thread: StorageJoin,
 }
 
+/// Accepts clients, wherever the port is, until it is cancelled. Connections stay when it moves. Ends
+/// when it cannot be opened, neither in the new place nor in the old one.
+async fn accept_clients(
+    mut listeners: Vec<TcpListener>,
+    server: Arc<Shared>,
+    connections: TaskTracker,
+) -> ServerError {
+    let mut wanted = server.client_address.subscribe();
+    let mut here = server.config.client_port.clone();
+    loop {
+        let mut acceptors = JoinSet::new();
+        for listener in listeners {
+            let server = Arc::clone(&server);
+            acceptors.spawn(net::accept_all(listener, server, connections.clone()));
+        }
+        let is_elsewhere = |to: &(ListenAddress, u16)| (&to.0, to.1) != (&here.address, here.port);
+        let moved = tokio::select! {
+            _ = acceptors.join_next() => None,
+            moved = wanted.wait_for(is_elsewhere) => moved.ok().map(|to| to.clone()),
+        };
+        let Some((address, port)) = moved else {
+            return ServerError::Ended("the acceptor");
+        };
+        // The new place may be the old port, which is free only now.
+        acceptors.shutdown().await;
+        let there = ClientPortConfig {
+            address,
+            port,
+            ..here.clone()
+        };
+        listeners = match listen(&there) {
+            Ok(listeners) => {
+                info!(address = %there.address, port, "the client port has moved");
+                here = there;
+                listeners
+            }
+            Err(error) => {
+                error!(%error, "the client port stays where it was");
+                let address = (here.address.clone(), here.port);
+                server.client_address.send_replace(address);
+                match listen(&here) {
+                    Ok(listeners) => listeners,
+                    Err(error) => return error,
+                }
+            }
+        };
+        server.client_port.store(here.port, Relaxed);
+    }
+}
+
+fn listen(port: &ClientPortConfig) -> Result<Vec<TcpListener>, ServerError> {
+    net::bind(port).map_err(|source| ServerError::Listen {
+        address: format!("{}, port {}", port.address, port.port),
+        source,
+    })
+}
+
 impl Whole {
     async fn run(self) -> Result<(), ServerError> {
         let connections = TaskTracker::new();
-        let mut acceptors = JoinSet::new();
-        for listener in self.listeners {
-            let server = Arc::clone(&self.server);
-            acceptors.spawn(net::accept_all(listener, server, connections.clone()));
-        }
+        let server = Arc::clone(&self.server);
+        let accepting = accept_clients(self.listeners, server, connections.clone());
+        let mut accepting = tokio::spawn(accepting);
         let mut driver = tokio::spawn(self.driver.run());
         let result = tokio::select! {
             ended = &mut driver => ended.unwrap_or(Err(ServerError::Ended("the loop"))),
-            _ = acceptors.join_next() => {
+            failed = &mut accepting => {
                 self.server.stop.cancel();
                 _ = driver.await;
-                Err(ServerError::Ended("the acceptor"))
+                Err(failed.unwrap_or(ServerError::Ended("the acceptor")))
             }
             () = self.server.stop.cancelled() => {
-                acceptors.shutdown().await;
+                accepting.abort();
                 driver.await.unwrap_or(Err(ServerError::Ended("the loop")))
             }
         };
-        acceptors.shutdown().await;
+        accepting.abort();
         if let Some(peers) = &self.peers {
             peers.close().await;
         }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use zk_core::Counters;
+use zk_proto::quorum::Address;
 
 use crate::clock::Clock;
 use crate::complaints::ClientComplaints;
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::driver::ToCore;
 use crate::net::Registry;
 use crate::quota_log::QuotaRefusals;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// The port that was given; zero before.
     pub(crate) client_port: AtomicU16,
+    /// Where the client port is to be; it may move while the server runs.
+    pub(crate) client_address: watch::Sender<(ListenAddress, u16)>,
     /// What the loop last told of itself.
     pub(crate) status: watch::Sender<Status>,
     /// Cancelled when the server is to stop.
@@ -47,8 +50,11 @@ impl Shared {
     ) -> Self {
         let limits = &config.limits;
         let registry = Registry::new(limits.connections_per_address_max, limits.connections_max);
+        let client_port = &config.client_port;
+        let client_address = (client_port.address.clone(), client_port.port);
         Self {
             config,
+            client_address: watch::Sender::new(client_address),
             stats,
             counters_before: Mutex::default(),
             quota_refusals: QuotaRefusals::default(),
@@ -60,6 +66,20 @@ impl Shared {
             stop: CancellationToken::new(),
             core,
         }
+    }
+
+    /// Lets clients connect elsewhere from now on.
+    pub(crate) fn move_client_port(&self, there: &Address) {
+        let to = (ListenAddress::from(&there.host), there.port);
+        self.client_address.send_if_modified(|address| {
+            // Whoever has no IPv6 listens everywhere else.
+            let is_everywhere = to.0 == ListenAddress::Any && address.0 == ListenAddress::AnyIpv4;
+            let has_moved = to.1 != address.1 || (to.0 != address.0 && !is_everywhere);
+            if has_moved {
+                *address = to;
+            }
+            has_moved
+        });
     }
 
     /// Begins all counters anew; the core has counted so far.

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 use zk_core::tree::Recovered;
 use zk_core::{EpochPromise, QuorumLink, SnapshotView};
+use zk_proto::quorum::EnsembleConfig;
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
 use zk_storage::{
     Epochs, GivenBack, History, HistoryError, HistorySize, IoError, LogWriter, RecoverError,
@@ -35,7 +36,7 @@ use zk_storage::{
     Snapshots, Space, Storage,
 };
 
-use crate::config::{Config, StorageConfig};
+use crate::config::{Config, MembershipFiles, StorageConfig};
 use crate::error::ServerError;
 use crate::peers::StateStream;
 use crate::recovery::{Disk, RestoreRules, Restorer, reopen, tree_digest, write_snapshot};
@@ -67,6 +68,13 @@ pub(crate) enum ToStorage {
     Snapshot(SnapshotView),
     /// Make an epoch durable, after what was appended before.
     Promise(EpochPromise),
+    /// Keep who the members are, before anything that is asked for later is on disk.
+    Membership {
+        /// The membership in force.
+        in_force: EnsembleConfig,
+        /// A newer one that is proposed.
+        proposed: Option<EnsembleConfig>,
+    },
     /// Forget the transactions after this one, and read the rest back.
     Truncate(Zxid),
     /// Take a leader's state in the place of the history.
@@ -83,7 +91,11 @@ impl ToStorage {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Append { record, .. } => record.len(),
-            Self::Snapshot(_) | Self::Promise(_) | Self::Truncate(_) | Self::Receive { .. } => 0,
+            Self::Snapshot(_)
+            | Self::Promise(_)
+            | Self::Membership { .. }
+            | Self::Truncate(_)
+            | Self::Receive { .. } => 0,
         }
     }
 }
@@ -192,6 +204,7 @@ impl StorageThread {
             snapshots,
             history,
             epochs,
+            membership,
             space,
         } = disk;
         let (to_space, space_waiting) = sync_channel(1);
@@ -217,6 +230,7 @@ impl StorageThread {
         let log_thread = LogThread {
             log: Some(log),
             epochs,
+            membership,
             waiting,
             unflushed_bytes: 0,
             unflushed: Vec::new(),
@@ -362,6 +376,8 @@ struct LogThread {
     log: Option<LogWriter>,
     /// Of a member of an ensemble.
     epochs: Option<Epochs>,
+    /// Of a member of an ensemble whose members change.
+    membership: Option<MembershipFiles>,
     waiting: Receiver<Sent>,
     unflushed_bytes: usize,
     /// Transactions taken since the last flush: how many, and when they were sent.
@@ -440,6 +456,12 @@ impl LogThread {
                 ToStorage::Promise(promise) => {
                     self.flush()?;
                     self.promise(promise)?;
+                }
+                ToStorage::Membership { in_force, proposed } => {
+                    let files = self.membership.as_mut();
+                    let files = files.expect("only members that are kept in files change");
+                    let kept = files.keep(&in_force, proposed.as_ref());
+                    kept.map_err(ServerError::Membership)?;
                 }
                 ToStorage::Truncate(target) => {
                     self.flush()?;

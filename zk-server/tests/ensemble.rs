@@ -7,6 +7,7 @@ use common::ensemble::Ensemble;
 use common::{RawClient, create, get};
 use tempfile::tempdir;
 use zk_proto::{CreateMode, Request, Response};
+use zk_server::{Config, Server, ServerError, local_ensemble};
 
 /// What a client reads that saw everything.
 async fn read(client: &mut RawClient, path: &str) -> Vec<u8> {
@@ -72,4 +73,16 @@ async fn an_ensemble_that_was_stopped_whole_has_what_was_written() {
         assert_eq!(read(&mut ensemble.client(id).await, "/kept").await, b"v");
     }
     ensemble.stop().await;
+}
+
+#[tokio::test]
+async fn a_membership_that_changes_needs_a_configuration_file() {
+    let dir = tempdir().unwrap();
+    let member = local_ensemble(&[0; 3]).unwrap().swap_remove(0);
+    let mut config = Config::dev(dir.path(), 0);
+    config.reconfig_enabled = true;
+    let builder = Server::builder().config(config).member(member.membership);
+    let refused = builder.start().await.unwrap_err();
+    assert!(matches!(refused, ServerError::NoConfigFile), "{refused}");
+    assert_eq!(refused.exit_code(), 2);
 }

@@ -8,12 +8,10 @@ use crate::{FileSystem, IoError, IoOp, OpenMode, names};
 /// Replaces the file `name` in `dir`, durably: after a crash at any point the file is the one before
 /// or has all of `content`. The temporary name is Apache's (`AtomicFileOutputStream`, 3.9.5), which
 /// does not sync the directory.
-pub(crate) fn replace(
-    fs: &dyn FileSystem,
-    dir: &Path,
-    name: &str,
-    content: &[u8],
-) -> Result<(), IoError> {
+///
+/// # Errors
+/// [`IoError`]: which of the two the file is, is known again only when it is read.
+pub fn replace(fs: &dyn FileSystem, dir: &Path, name: &str, content: &[u8]) -> Result<(), IoError> {
     let temporary = dir.join(names::temporary(name));
     remove_if_there(fs, &temporary)?;
     let file = fs
@@ -28,7 +26,10 @@ pub(crate) fn replace(
 }
 
 /// Reads at most the first `bytes_max` bytes of a file, if it is there.
-pub(crate) fn read(
+///
+/// # Errors
+/// [`IoError`]: what the system says.
+pub fn read(
     fs: &dyn FileSystem,
     path: &Path,
     bytes_max: usize,
@@ -45,10 +46,21 @@ pub(crate) fn read(
 }
 
 /// Removes a file, if it is there. The name is gone for certain when the directory is synced.
-pub(crate) fn remove_if_there(fs: &dyn FileSystem, path: &Path) -> Result<bool, IoError> {
+///
+/// # Errors
+/// [`IoError`]: what the system says.
+pub fn remove_if_there(fs: &dyn FileSystem, path: &Path) -> Result<bool, IoError> {
     let is_there = fs.exists(path).context(IoOp::Exists, path)?;
     if is_there {
         fs.remove(path).context(IoOp::Remove, path)?;
     }
     Ok(is_there)
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// [`IoError`]: what the system says.
+pub fn sync_dir(fs: &dyn FileSystem, dir: &Path) -> Result<(), IoError> {
+    fs.sync_dir(dir).context(IoOp::SyncDir, dir)
 }

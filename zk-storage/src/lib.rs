@@ -17,7 +17,7 @@
 //! Everything goes through one small [`FileSystem`], which is the machine's
 //! ([`RealFileSystem`]) or a model of one that loses power ([`memory::MemoryFileSystem`]).
 
-mod atomic;
+pub mod atomic;
 mod compression;
 mod epochs;
 mod error;

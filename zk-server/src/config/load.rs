@@ -11,7 +11,7 @@ use super::resolve;
 use super::warning::Warning;
 use super::{Config, ListenAddress};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The texts that a configuration is made of.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,9 @@ impl Config {
             jvm_flags,
             overrides,
         };
-        Self::parse(&sources, read_file)
+        let mut loaded = Self::parse(&sources, read_file)?;
+        loaded.config.file = Some(absolute(path)?);
+        Ok(loaded)
     }
 
     /// Like [`Config::load`], without touching the disk: `read_file` is asked for the content of
@@ -95,6 +97,18 @@ impl Config {
         config.client_port.address = ListenAddress::Loopback;
         config
     }
+}
+
+/// The file's name in its folder, wherever that really is. The file itself may be a link, in whose
+/// place another file may come.
+fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let folder = std::fs::canonicalize(parent.unwrap_or(Path::new(".")));
+    let folder = folder.map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(folder.join(path.file_name().unwrap_or_default()))
 }
 
 /// What differs from the defaults in [`Config::dev`].

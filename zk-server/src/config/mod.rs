@@ -35,6 +35,7 @@ mod jvm_flags;
 mod key;
 mod limits;
 mod load;
+mod membership_files;
 mod origin;
 mod properties;
 mod quorum;
@@ -58,6 +59,8 @@ pub use four_letter::FourLetterWords;
 pub use jvm_flags::OpenQuote;
 pub use limits::Limits;
 pub use load::{Loaded, Sources};
+pub use membership_files::MembershipFileError;
+pub(crate) use membership_files::MembershipFiles;
 pub use origin::Origin;
 pub use properties::BadEscape;
 pub use quorum::{Membership, QuorumConfig};
@@ -83,6 +86,9 @@ pub struct Config {
     pub data_log_dir: PathBuf,
     /// The content of `myid`, if the file exists.
     pub my_id: Option<ServerId>,
+    /// The configuration file, absolute; `None` for a server that has none. A membership that changes
+    /// is kept in it and beside it.
+    pub file: Option<PathBuf>,
     /// One tick, the unit in which sessions expire; never zero.
     pub tick_time: Duration,
     /// The ensemble that the server is a member of; `None` for a server that runs alone.
@@ -125,6 +131,7 @@ impl Config {
             data_dir: PathBuf::new(),
             data_log_dir: PathBuf::new(),
             my_id: None,
+            file: None,
             tick_time: Duration::ZERO,
             membership: None,
             quorum: QuorumConfig::BLANK,

@@ -17,6 +17,8 @@
 //! Bytes are ISO-8859-1, as `Properties.load(InputStream)` of Java reads them; everything outside is
 //! written as UTF-16 units by `\uXXXX`.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 /// One entry of a properties file.
@@ -31,6 +33,8 @@ pub(super) struct Property {
     /// Whether a byte above 127 was read, which Java takes for one character of ISO-8859-1 even in
     /// a UTF-8 file.
     pub(super) has_latin1: bool,
+    /// Which bytes of the file it is, with the end of its last line.
+    bytes: Range<usize>,
 }
 
 /// A `\u` escape that names no character.
@@ -57,9 +61,45 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Property>, BadEscape> {
         .collect()
 }
 
+/// The file without the entries whose keys are not to be kept. All else stays as it is, and whole
+/// lines can be added behind it.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn retain(bytes: &[u8], keeps: impl Fn(&str) -> bool) -> Result<Vec<u8>, BadEscape> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut end = 0;
+    for property in parse(bytes)? {
+        if !keeps(&property.key) {
+            kept.extend_from_slice(bytes.get(end..property.bytes.start).unwrap_or_default());
+            end = property.bytes.end;
+        }
+    }
+    kept.extend_from_slice(bytes.get(end..).unwrap_or_default());
+    if !matches!(kept.last(), None | Some(b'\n' | b'\r')) {
+        kept.push(b'\n');
+    }
+    Ok(kept)
+}
+
+/// A line that [`parse`] reads as this key and value. The key needs no escape.
+pub(super) fn line(key: &str, value: &str) -> String {
+    let mut line = format!("{key}=");
+    for unit in value.encode_utf16() {
+        match char::from_u32(u32::from(unit)) {
+            Some('\\') => line.push_str("\\\\"),
+            Some(character @ ' '..='~') => line.push(character),
+            _ => line.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    line.push('\n');
+    line
+}
+
 /// One entry's characters, continuation lines joined, escapes not yet resolved.
 struct LogicalLine {
     line: u32,
+    bytes: Range<usize>,
     text: Vec<char>,
 }
 
@@ -67,7 +107,7 @@ struct LogicalLine {
 fn logical_lines(bytes: &[u8]) -> Vec<LogicalLine> {
     let mut logical_lines = Vec::new();
     let mut open: Option<LogicalLine> = None;
-    for (line, natural) in (1..).zip(natural_lines(bytes)) {
+    for (line, (range, natural)) in (1..).zip(natural_lines(bytes)) {
         let text = skip_blanks(natural);
         let begins = open.as_ref().is_none_or(|logical| logical.text.is_empty());
         if begins && matches!(text.first(), None | Some(b'#' | b'!')) {
@@ -76,8 +116,10 @@ fn logical_lines(bytes: &[u8]) -> Vec<LogicalLine> {
         }
         let logical = open.get_or_insert(LogicalLine {
             line,
+            bytes: range.clone(),
             text: Vec::new(),
         });
+        logical.bytes.end = range.end;
         let backslashes = text.iter().rev().take_while(|&&byte| byte == b'\\').count();
         let is_continued = backslashes % 2 == 1;
         let kept = text.len() - usize::from(is_continued);
@@ -92,22 +134,21 @@ fn logical_lines(bytes: &[u8]) -> Vec<LogicalLine> {
     logical_lines
 }
 
-/// Splits at LF, CR and CR LF.
-fn natural_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = bytes;
+/// Splits at LF, CR and CR LF: each line, and where it is with its end.
+fn natural_lines(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, &[u8])> {
+    let mut start = 0;
     std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
-            return Some(std::mem::take(&mut rest));
+        let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
+        let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let (line, tail) = rest.split_at(length.unwrap_or(rest.len()));
+        let ending = if tail.starts_with(b"\r\n") {
+            2
+        } else {
+            tail.len().min(1)
         };
-        let (line, tail) = rest.split_at(end);
-        rest = tail
-            .strip_prefix(b"\r\n")
-            .or(tail.get(1..))
-            .unwrap_or_default();
-        Some(line)
+        let range = start..start + line.len() + ending;
+        start = range.end;
+        Some((range, line))
     })
 }
 
@@ -142,6 +183,7 @@ fn entry(logical: &LogicalLine) -> Result<Property, BadEscape> {
         key: unescape(key).ok_or(BadEscape { line })?,
         value: unescape(value).ok_or(BadEscape { line })?,
         has_latin1: text.iter().any(|character| !character.is_ascii()),
+        bytes: logical.bytes.clone(),
     })
 }
 
@@ -300,6 +342,25 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    fn without_b(text: &str) -> String {
+        let kept = retain(text.as_bytes(), |key| key != "b").unwrap();
+        String::from_utf8(kept).unwrap()
+    }
+
+    #[test]
+    fn entries_are_taken_out_and_all_else_stays() {
+        let text = "# b=1\r\na = 1 \n\nb = 2,\\\n   3\r\n!b\nc\\u003d=\\t\nb:4";
+        assert_eq!(without_b(text), "# b=1\r\na = 1 \n\n!b\nc\\u003d=\\t\n");
+        assert_eq!(without_b("a=1"), "a=1\n");
+        assert_eq!(without_b("b=1"), "");
+    }
+
+    #[test]
+    fn a_line_reads_as_what_it_was_made_of() {
+        let value = r"/zk \ é/\u0041 😀";
+        assert_eq!(one(&line("k", value)), ("k".into(), value.into()));
     }
 
     /// Writes an entry as `Properties.store` does.

@@ -13,6 +13,8 @@ pub struct Membership {
     pub id: ServerId,
     /// All members.
     pub ensemble: EnsembleConfig,
+    /// A newer membership that was proposed, and is not known to be in force.
+    pub proposed: Option<EnsembleConfig>,
 }
 
 impl Membership {
@@ -20,7 +22,11 @@ impl Membership {
     #[must_use]
     pub fn new(id: ServerId, ensemble: EnsembleConfig) -> Option<Self> {
         let is_member = ensemble.servers().contains_key(&id);
-        is_member.then_some(Self { id, ensemble })
+        is_member.then_some(Self {
+            id,
+            ensemble,
+            proposed: None,
+        })
     }
 
     /// This server's line.

@@ -5,6 +5,7 @@ use super::error::ConfigError;
 use super::form::Form;
 use super::key::Status;
 use super::load::{Loaded, Sources};
+use super::membership_files::next_file;
 use super::origin::Origin;
 use super::settings::{self, Setting};
 use super::table;
@@ -37,6 +38,14 @@ pub(super) fn resolve(
     config.my_id = my_id(&config.data_dir, &read_file)?;
     let ensemble = settings.ensemble(&read_file)?;
     config.membership = settings.membership(&config, ensemble.as_ref())?;
+    if let Some(membership) = config
+        .membership
+        .as_mut()
+        .filter(|_| config.reconfig_enabled)
+    {
+        settings.check_rewritable()?;
+        membership.proposed = settings.proposed(&membership.ensemble, &read_file)?;
+    }
     if config.membership.is_none() {
         settings.warn_of_ensemble_keys(&mut warnings);
     }
@@ -229,6 +238,44 @@ impl Settings<'_> {
         }
     }
 
+    /// A membership that changes is kept in the configuration file, and is not to be overruled.
+    fn check_rewritable(&self) -> Result<(), ConfigError> {
+        let tells_members = |setting: &&Setting| {
+            LINES.contains(&setting.key.name) || setting.name == "dynamicConfigFile"
+        };
+        let is_elsewhere = |setting: &&Setting| !matches!(setting.origin, Origin::File { .. });
+        let mut telling = self.list.iter().filter(tells_members).filter(is_elsewhere);
+        telling.next().map_or(Ok(()), |setting| {
+            let message = "reconfigEnabled=true needs it in the configuration file, which is \
+                           rewritten when the members change";
+            Err(conflict(setting, message))
+        })
+    }
+
+    /// The membership that was proposed last, where it is newer than the one in force
+    /// (`QuorumPeerConfig.parse`, 3.9.5).
+    fn proposed(
+        &self,
+        in_force: &EnsembleConfig,
+        read_file: impl Fn(&Path) -> io::Result<Option<String>>,
+    ) -> Result<Option<EnsembleConfig>, ConfigError> {
+        if self.get("dynamicConfigFile").is_none() {
+            return Ok(None);
+        }
+        let path = next_file(self.path);
+        let text = match read_file(&path) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        };
+        let proposed: EnsembleConfig = text.parse().map_err(|source| ConfigError::Ensemble {
+            place: path.display().to_string(),
+            source,
+        })?;
+        self.check_addresses(&proposed)?;
+        Ok(Some(proposed).filter(|proposed| proposed.version() > in_force.version()))
+    }
+
     fn warn_of_ensemble_keys(&self, warnings: &mut Vec<Warning>) {
         let is_tuning = |setting: &&Setting| {
             setting.key.status == Status::Ensemble && setting.key.form != Form::Server
@@ -264,13 +311,6 @@ impl Settings<'_> {
             ignore(
                 "peerType",
                 &format!("peerType={peer_type} is not used: server.{id} is a {role}"),
-            );
-        }
-        if config.reconfig_enabled {
-            ignore(
-                "reconfigEnabled",
-                "reconfigEnabled=true is not used: the membership does not change while this \
-                 server is a member",
             );
         }
         let participants = membership.ensemble.participants().count();

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use zk_core::{QuorumInput, QuorumLink};
 use zk_proto::ServerId;
-use zk_proto::quorum::{EnsembleConfig, Notification};
+use zk_proto::quorum::{Address, EnsembleConfig, Notification};
 
 use crate::peers::{
     ElectionEvent, ElectionLinks, Outgoing, Peers, QuorumEvent, StateStream, ToPeer, dial_leader,
@@ -125,17 +125,19 @@ impl Ensemble {
         state.unwrap_or_else(StateStream::ended)
     }
 
-    /// The members are others, or may be so soon.
+    /// The members are others, or may be so soon. Gives out where this server's clients are to connect,
+    /// if that has changed.
     pub(super) fn change(
         &mut self,
         now: Duration,
         in_force: EnsembleConfig,
         proposed: Option<EnsembleConfig>,
-    ) {
+    ) -> Option<Address> {
         let proposal = proposed.as_ref().map(EnsembleConfig::version);
         info!(in_force = %in_force.version(), proposed = ?proposal, "the membership changes");
-        self.peers.change(in_force, proposed);
+        let moved_client_port = self.peers.change(in_force, proposed);
         self.election.set_members(now);
+        moved_client_port
     }
 
     pub(super) fn vote(&mut self, to: ServerId, notification: &Notification) {

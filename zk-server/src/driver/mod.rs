@@ -174,14 +174,14 @@ impl Driver {
                 let Some(from) = from.or_else(|| peers.all.try_recv().ok()) else {
                     break;
                 };
-                turn.on_peer(now, from);
+                turn.on_peer(now, from)?;
             }
             for _ in 0..MESSAGES_PER_TURN {
                 let from = from_leader.take();
                 let Some(from) = from.or_else(|| peers.leader.try_recv().ok()) else {
                     break;
                 };
-                turn.on_peer(now, from);
+                turn.on_peer(now, from)?;
             }
             turn.on_time(now);
             if turn.hears_more() {
@@ -283,7 +283,7 @@ impl Turn {
         Ok(())
     }
 
-    fn on_peer(&mut self, now: Now, from: FromPeer) {
+    fn on_peer(&mut self, now: Now, from: FromPeer) -> Result<(), ServerError> {
         let ensemble = self.outbound.ensemble.as_mut();
         let ensemble = ensemble.expect("only members hear of other servers");
         match from {
@@ -321,7 +321,9 @@ impl Turn {
                 let input = ensemble.on_quorum(event);
                 self.handle(now, Input::Quorum(input));
             }
+            FromPeer::PortFailed(error) => return Err(error),
         }
+        Ok(())
     }
 
     /// Tells the core of links to election ports, as they come and go, and sends its votes.

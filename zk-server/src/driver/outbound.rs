@@ -168,7 +168,15 @@ impl Outbound {
             }
             QuorumEffect::ReadLog { link, after, to } => self.storage.read_log(link, after, to),
             QuorumEffect::Membership { in_force, proposed } => {
-                ensemble.change(self.server.clock.elapsed(), in_force, proposed);
+                let keep = ToStorage::Membership {
+                    in_force: in_force.clone(),
+                    proposed: proposed.clone(),
+                };
+                self.to_storage.push(keep);
+                let now = self.server.clock.elapsed();
+                if let Some(address) = ensemble.change(now, in_force, proposed) {
+                    self.server.move_client_port(&address);
+                }
             }
             QuorumEffect::Role(role) => {
                 self.leads = role == ServerState::Leading;
@@ -243,6 +251,7 @@ impl Outbound {
                 ToStorage::Append { zxid, .. } => Some(*zxid),
                 ToStorage::Snapshot(_)
                 | ToStorage::Promise(_)
+                | ToStorage::Membership { .. }
                 | ToStorage::Truncate(_)
                 | ToStorage::Receive { .. } => None,
             })

@@ -120,27 +120,17 @@ impl ElectionLinks {
         };
         let mut links = Links::new(config);
         links.set_members(now, peers.voters());
-        let mut initial = BytesMut::new();
-        let allows_many = peers.config.allows_many_addresses;
-        let message = InitialMessage {
-            form: match allows_many {
-                true => InitialForm::V2,
-                false => InitialForm::V1,
-            },
-            server: me,
-            addresses: peers.addresses(me, ServerAddress::election),
-        };
-        message.encode(&mut initial);
         Self {
             links,
+            initial: initial_message(&peers),
             peers,
-            initial: initial.freeze(),
             kept: BTreeMap::new(),
         }
     }
 
-    /// The voters are others.
+    /// The voters, or their addresses, are others.
     pub(crate) fn set_members(&mut self, now: Duration) {
+        self.initial = initial_message(&self.peers);
         self.links.set_members(now, self.peers.voters());
     }
 
@@ -237,6 +227,21 @@ impl ElectionLinks {
         }
         None
     }
+}
+
+/// What this server says first where it calls.
+fn initial_message(peers: &Peers) -> Bytes {
+    let message = InitialMessage {
+        form: match peers.config.allows_many_addresses {
+            true => InitialForm::V2,
+            false => InitialForm::V1,
+        },
+        server: peers.me,
+        addresses: peers.own_addresses(ServerAddress::election),
+    };
+    let mut initial = BytesMut::new();
+    message.encode(&mut initial);
+    initial.freeze()
 }
 
 /// Gives a task something to write. One that is gone has told so.

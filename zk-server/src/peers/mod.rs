@@ -20,10 +20,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::info;
 use zk_proto::ServerId;
 use zk_proto::quorum::{Address, EnsembleConfig, EnsembleServer, ServerAddress};
 
@@ -46,6 +48,8 @@ pub(crate) enum FromPeer {
     Election(ElectionEvent),
     /// About a link of the quorum port.
     Quorum(quorum::Event),
+    /// A port cannot be opened where this server is to be found from now on.
+    PortFailed(ServerError),
 }
 
 pub(crate) use quorum::Event as QuorumEvent;
@@ -55,6 +59,8 @@ pub(crate) use quorum::Event as QuorumEvent;
 pub(crate) struct Peers {
     me: ServerId,
     members: Mutex<Members>,
+    /// Where this server is found, also when it is no member any more.
+    own: watch::Sender<EnsembleServer>,
     pub(crate) config: QuorumConfig,
     /// How long an attempt to connect to the leader may take.
     leader_connect_timeout: Duration,
@@ -121,9 +127,10 @@ impl Peers {
         let connect_limit = quorum.connect_limit.map_or(quorum.init_limit, u32::from);
         let peers = Self {
             me: membership.id,
+            own: watch::Sender::new(membership.own().clone()),
             members: Mutex::new(Members {
                 in_force: membership.ensemble,
-                proposed: None,
+                proposed: membership.proposed,
             }),
             leader_connect_timeout: config.tick_time * connect_limit.min(quorum.sync_limit),
             packet_bytes_max: config.limits.record_bytes_max.get() + PACKET_OVERHEAD_BYTES,
@@ -144,14 +151,24 @@ impl Peers {
         self.last_link.fetch_add(1, Relaxed) + 1
     }
 
-    /// Where a member is reached.
-    fn addresses(&self, id: ServerId, port: impl Fn(&ServerAddress) -> Address) -> Vec<Address> {
+    /// Where another server is reached, while the members change at its old addresses and its new ones.
+    fn addresses(&self, id: ServerId, port: fn(&ServerAddress) -> Address) -> Vec<Address> {
         let members = self.members();
         let in_either = [Some(&members.in_force), members.proposed.as_ref()];
-        let mut servers = in_either.into_iter().flatten().map(EnsembleConfig::servers);
-        let server = servers.find_map(|servers| servers.get(&id));
-        let addresses = server.map(EnsembleServer::addresses).unwrap_or_default();
-        addresses.iter().map(port).collect()
+        let servers = in_either.into_iter().flatten();
+        let servers = servers.filter_map(|config| config.servers().get(&id));
+        let mut all = Vec::new();
+        for address in servers.flat_map(EnsembleServer::addresses).map(port) {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+        all
+    }
+
+    /// Where this server listens.
+    fn own_addresses(&self, port: fn(&ServerAddress) -> Address) -> Vec<Address> {
+        (self.own.borrow().addresses().iter()).map(port).collect()
     }
 
     /// Those who vote, now or soon.
@@ -163,9 +180,24 @@ impl Peers {
         voters.collect()
     }
 
-    /// The members are others, or may be so soon.
-    pub(crate) fn change(&self, in_force: EnsembleConfig, proposed: Option<EnsembleConfig>) {
+    /// The members are others, or may be so soon. Where this server is in another place, it listens
+    /// there from now on. Gives out where its clients are to connect, if that is told and has changed.
+    pub(crate) fn change(
+        &self,
+        in_force: EnsembleConfig,
+        proposed: Option<EnsembleConfig>,
+    ) -> Option<Address> {
+        let mut moved_client_port = None;
+        if let Some(line) = in_force.servers().get(&self.me) {
+            self.own.send_if_modified(|own| {
+                let clients = line.client().filter(|_| own.client() != line.client());
+                moved_client_port = clients.cloned();
+                let before = std::mem::replace(own, line.clone());
+                before != *own
+            });
+        }
         *self.members() = Members { in_force, proposed };
+        moved_client_port
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -188,26 +220,69 @@ impl Peers {
                 election: vec![election?],
             });
         }
-        let me = self.me;
-        let all = self.config.listens_on_all;
-        let attempts = self.config.bind_attempts;
-        let quorum = self.addresses(me, ServerAddress::quorum);
-        let election = self.addresses(me, ServerAddress::election);
         Ok(BoundPorts {
-            quorum: socket::bind(&quorum, all, attempts).await?,
-            election: socket::bind(&election, all, attempts).await?,
+            quorum: self.bind_port(ServerAddress::quorum).await?,
+            election: self.bind_port(ServerAddress::election).await?,
         })
+    }
+
+    async fn bind_port(
+        &self,
+        port: fn(&ServerAddress) -> Address,
+    ) -> Result<Vec<TcpListener>, ServerError> {
+        let (all, attempts) = (self.config.listens_on_all, self.config.bind_attempts);
+        socket::bind(&self.own_addresses(port), all, attempts).await
     }
 
     /// Accepts on both ports until the links are to be closed.
     pub(crate) fn serve(self: &Arc<Self>, ports: BoundPorts) {
-        for listener in ports.quorum {
-            let accepting = quorum::accept_all(listener, Arc::clone(self));
-            self.spawn(accepting);
-        }
-        for listener in ports.election {
-            let accepting = election::accept_all(listener, Arc::clone(self));
-            self.spawn(accepting);
+        let BoundPorts { quorum, election } = ports;
+        let peers = Arc::clone(self);
+        self.spawn(async move {
+            let accept = quorum::accept_all;
+            peers.listen(quorum, ServerAddress::quorum, accept).await;
+        });
+        let peers = Arc::clone(self);
+        self.spawn(async move {
+            let accept = election::accept_all;
+            peers
+                .listen(election, ServerAddress::election, accept)
+                .await;
+        });
+    }
+
+    /// Accepts on one port, wherever it is. What was accepted before it moved stays.
+    async fn listen<F>(
+        self: &Arc<Self>,
+        mut listeners: Vec<TcpListener>,
+        port: fn(&ServerAddress) -> Address,
+        accept: fn(TcpListener, Arc<Self>) -> F,
+    ) where
+        F: Future<Output = ()>,
+    {
+        let mut own = self.own.subscribe();
+        let mut addresses = self.own_addresses(port);
+        loop {
+            let accepting = listeners.into_iter();
+            let accepting = join_all(accepting.map(|open| accept(open, Arc::clone(self))));
+            let has_moved = |own: &EnsembleServer| {
+                let now = own.addresses().iter().map(port);
+                !now.eq(addresses.iter().cloned())
+            };
+            tokio::select! {
+                _ = accepting => return,
+                _ = own.wait_for(has_moved) => {}
+            }
+            addresses = self.own_addresses(port);
+            listeners = match self.bind_port(port).await {
+                Ok(listeners) => listeners,
+                Err(error) => {
+                    // A loop that is gone needs no word of it.
+                    _ = self.to_loop.send(FromPeer::PortFailed(error)).await;
+                    return;
+                }
+            };
+            info!(?addresses, "listening for the other servers elsewhere");
         }
     }
 

@@ -38,7 +38,8 @@ pub(super) const KEYS: &[Key] = &[
         None,
         None,
         "The file that holds the lines `server.N`, `group.N` and `weight.N`, which must not stand \
-         in this one then. It is read, and never written.",
+         in this one then. The hexadecimal number at the end of its name is their version. With \
+         `reconfigEnabled` another takes its place when they change.",
     ),
     Key::ensemble(
         "standaloneEnabled",
@@ -201,9 +202,12 @@ pub(super) const KEYS: &[Key] = &[
         Form::Bool,
         Some("false"),
         Some(|c, v| c.reconfig_enabled = v.bool()),
-        "Whether reconfig is answered with UNIMPLEMENTED, or with RECONFIGDISABLED when this is \
-         `false`: the membership of an ensemble does not change while it runs, which a member \
-         with `true` warns about.",
+        "Whether the members of an ensemble can be changed while it runs; with `false` reconfig is \
+         answered with RECONFIGDISABLED. The membership is then kept in files, as Apache ZooKeeper \
+         keeps it: `zoo.cfg.dynamic.<version>`, named by `dynamicConfigFile`, and \
+         `zoo.cfg.dynamic.next` for one that is proposed. The first one is moved out of `zoo.cfg`, \
+         of which `zoo.cfg.bak` is a copy; comments stay. The lines have to stand in the file, not \
+         in `--set`. A server that runs alone answers UNIMPLEMENTED.",
     ),
     Key::refused(
         "quorum.auth.enableSasl",

@@ -191,7 +191,7 @@ fn an_only_server_may_be_an_ensemble_of_one() {
 #[test]
 fn what_a_member_does_not_do_is_warned_about() {
     let lines = format!(
-        "{THREE}\npeerType=observer\nreconfigEnabled=true\n\
+        "{THREE}\npeerType=observer\n\
          localSessionsEnabled=true\nobserverMasterPort=2191"
     );
     let shown: Vec<_> = (member(&lines, "1").unwrap().warnings.iter())
@@ -201,13 +201,11 @@ fn what_a_member_does_not_do_is_warned_about() {
     assert_eq!(
         shown,
         [
-            "zoo.cfg:10: localSessionsEnabled has no effect: every session is known to the whole \
+            "zoo.cfg:9: localSessionsEnabled has no effect: every session is known to the whole \
              ensemble",
-            "zoo.cfg:11: observerMasterPort has no effect: observers follow the leader, not other \
+            "zoo.cfg:10: observerMasterPort has no effect: observers follow the leader, not other \
              followers",
             "zoo.cfg:8: peerType=observer is not used: server.1 is a participant",
-            "zoo.cfg:9: reconfigEnabled=true is not used: the membership does not change while \
-             this server is a member",
         ]
     );
 }
