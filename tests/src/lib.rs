@@ -25,7 +25,7 @@ pub use ensemble::{Ensemble, EnsembleSettings, Figures, Links, Mode, Role, Statu
 pub use golden::{GoldenAcl, GoldenNode, GoldenStat, golden_folder, golden_nodes};
 pub use load::{Ledger, Load, LoadSettings, prepare_load};
 pub use needs::Needs;
-pub use process::{Flavour, ServerProcess, ServerSettings};
+pub use process::{Flavour, ServerProcess, ServerSettings, program};
 pub use raw::{RawClient, RawReply};
 pub use tree::{SUPER_DIGEST, Tree, Znode, assert_same_tree, become_super_user, read_tree};
 pub use wire::{Dialogue, Received, Sessions, Wire};

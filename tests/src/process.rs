@@ -324,6 +324,9 @@ pub(crate) fn free_address() -> SocketAddr {
     probe.local_addr().expect("a bound socket has an address")
 }
 
+/// With this a server rewrites its configuration file, which is then not written again.
+const RECONFIGURABLE: &str = "reconfigEnabled=true";
+
 fn write_config(settings: &ServerSettings, address: SocketAddr) -> PathBuf {
     let mut text = format!(
         "dataDir={}\nclientPort={}\nclientPortAddress={}\n",
@@ -336,6 +339,10 @@ fn write_config(settings: &ServerSettings, address: SocketAddr) -> PathBuf {
         text.push('\n');
     }
     let path = settings.data_dir.join("zoo.cfg");
+    let is_the_servers = settings.lines.iter().any(|line| line == RECONFIGURABLE);
+    if is_the_servers && path.exists() {
+        return path;
+    }
     fs::write(&path, text).expect("the data directory is writable");
     path
 }
@@ -382,7 +389,11 @@ fn apache(settings: &ServerSettings, config: &Path) -> Command {
 }
 
 /// A program of this workspace, beside the running test.
-pub(crate) fn program(name: &str) -> PathBuf {
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test runs from a file");
     let folder = test.ancestors().find(|folder| folder.join(name).is_file());
     let Some(folder) = folder else {

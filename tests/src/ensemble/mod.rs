@@ -47,9 +47,12 @@ pub enum Role {
 #[derive(Debug, Clone)]
 pub struct EnsembleSettings {
     members: Vec<(Flavour, Role)>,
+    /// Members from this number on are not known to the others at first.
+    joiners: Option<u8>,
     lines: Vec<(String, String)>,
     properties: Vec<(String, String)>,
     with_links: bool,
+    reconfigurable: bool,
 }
 
 impl EnsembleSettings {
@@ -62,9 +65,11 @@ impl EnsembleSettings {
             .map(|flavour| (*flavour, Role::Participant));
         let settings = Self {
             members: members.collect(),
+            joiners: None,
             lines: Vec::new(),
             properties: Vec::new(),
             with_links: false,
+            reconfigurable: false,
         };
         settings
             .set("tickTime", "200")
@@ -82,6 +87,24 @@ impl EnsembleSettings {
     #[must_use]
     pub fn observer(mut self, flavour: Flavour) -> Self {
         self.members.push((flavour, Role::Observer));
+        self
+    }
+
+    /// Lets the membership change while the ensemble runs. Every line tells a client port, and what
+    /// servers write into their configuration files stays there.
+    #[must_use]
+    pub fn reconfigurable(mut self) -> Self {
+        self.reconfigurable = true;
+        self.set("reconfigEnabled", "true")
+            .set("standaloneEnabled", "false")
+    }
+
+    /// Adds a participant that the others do not know: it knows them, and joins with a reconfig.
+    #[must_use]
+    pub fn joiner(mut self, flavour: Flavour) -> Self {
+        self.members.push((flavour, Role::Participant));
+        let sid = u8::try_from(self.members.len()).expect("members are few");
+        self.joiners.get_or_insert(sid);
         self
     }
 
@@ -167,10 +190,12 @@ impl Ensemble {
     #[must_use]
     pub fn start(settings: &EnsembleSettings) -> Self {
         let mut ensemble = Self::new(settings);
-        for sid in ensemble.sids() {
+        let is_known = |sid: &u8| settings.joiners.is_none_or(|first| *sid < first);
+        let known: Vec<_> = ensemble.sids().into_iter().filter(is_known).collect();
+        for &sid in &known {
             ensemble.spawn(sid);
         }
-        ensemble.wait_until_serving(&ensemble.sids(), Duration::from_secs(60));
+        ensemble.wait_until_serving(&known, Duration::from_secs(60));
         ensemble
     }
 
@@ -322,6 +347,13 @@ impl Ensemble {
             assert!(began.elapsed() < within, "member {sid} does not end");
             std::thread::sleep(POLL_EVERY);
         }
+    }
+
+    /// The line `server.N` of a member in a role, for a reconfig. From then on the member is expected in
+    /// that role.
+    pub fn line(&mut self, sid: u8, role: Role) -> String {
+        self.member_mut(sid).role = role;
+        line_of(&self.subnet, sid, role, None, true)
     }
 
     /// Puts a server of another kind in a stopped member's place, on the same data.
@@ -518,24 +550,43 @@ fn server_settings(
 
 /// The lines `server.N` of one member.
 fn members_of(settings: &EnsembleSettings, subnet: &Subnet, sids: &[u8], own: u8) -> Vec<String> {
-    let line = |(sid, (_, role)): (&u8, &(Flavour, Role))| {
-        let at = |port| match settings.with_links && *sid != own {
-            true => subnet.relay(own, *sid, port),
-            false => subnet.port(*sid, port),
-        };
-        let (quorum, election) = (at(Port::Quorum), at(Port::Election));
-        let role = match role {
-            Role::Participant => "participant",
-            Role::Observer => "observer",
-        };
-        format!(
-            "server.{sid}={}:{}:{}:{role}",
-            quorum.ip(),
-            quorum.port(),
-            election.port()
-        )
+    let is_known = |sid: &u8| *sid == own || settings.joiners.is_none_or(|first| *sid < first);
+    let members = sids.iter().zip(&settings.members);
+    let known = members.filter(|(sid, _)| is_known(sid));
+    let lines = known.map(|(&sid, &(_, role))| {
+        let from = (settings.with_links && sid != own).then_some(own);
+        line_of(subnet, sid, role, from, settings.reconfigurable)
+    });
+    lines.collect()
+}
+
+/// A member's line, as the member `from` finds it if links can fail.
+fn line_of(
+    subnet: &Subnet,
+    sid: u8,
+    role: Role,
+    from: Option<u8>,
+    with_client_port: bool,
+) -> String {
+    let at = |port| match from {
+        Some(from) => subnet.relay(from, sid, port),
+        None => subnet.port(sid, port),
     };
-    sids.iter().zip(&settings.members).map(line).collect()
+    let (quorum, election) = (at(Port::Quorum), at(Port::Election));
+    let role = match role {
+        Role::Participant => "participant",
+        Role::Observer => "observer",
+    };
+    let client = match with_client_port {
+        true => format!(";{}", subnet.client(sid)),
+        false => String::new(),
+    };
+    format!(
+        "server.{sid}={}:{}:{}:{role}{client}",
+        quorum.ip(),
+        quorum.port(),
+        election.port()
+    )
 }
 
 /// The folder of a member's logs and snapshots.
