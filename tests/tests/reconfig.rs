@@ -235,6 +235,32 @@ fn the_leader_becomes_an_observer_and_a_voter_again() {
 }
 
 #[test]
+fn an_acknowledged_reconfig_survives_the_crash_of_all() {
+    let settings = EnsembleSettings::new(&[Ours; 4]).reconfigurable();
+    let mut ensemble = Ensemble::start(&settings);
+    let all = [1, 2, 3, 4];
+    for role in [Role::Observer, Role::Participant]
+        .into_iter()
+        .cycle()
+        .take(6)
+    {
+        let leader = ensemble.wait_for_all(SOON);
+        let line = ensemble.line(4, role);
+        let at = if leader == 4 { 1 } else { leader };
+        let made = ask(&ensemble, at, incremental(&[line], &[])).unwrap();
+        for sid in all {
+            ensemble.kill(sid);
+        }
+        for sid in all {
+            ensemble.spawn(sid);
+        }
+        wait_for(&mut ensemble, &all, &made);
+        assert_on_disk(&ensemble, &all, &made);
+    }
+    check_members(&ensemble, &[]);
+}
+
+#[test]
 fn the_leader_moves_to_other_ports_and_is_found_there() {
     let settings = EnsembleSettings::new(&[Ours; 3]).reconfigurable();
     let mut ensemble = Ensemble::start(&settings);
