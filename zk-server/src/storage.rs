@@ -516,7 +516,8 @@ impl LogThread {
         match take_state(&mut install, &mut restorer, &mut state.pieces) {
             Ok(rest) => {
                 let tree = restorer.finish();
-                let digest = (self.has_digest).then(|| tree_digest(tree.tree.digest()));
+                let exact = || (zxid, tree_digest(tree.tree.digest()));
+                let digest = (self.has_digest).then(|| tree.fuzzy_until.unwrap_or_else(exact));
                 let recovered = install.finish(digest).map_err(ServerError::Install)?;
                 self.put_back(recovered, &lent)?;
                 info!(%zxid, took = ?start.elapsed(), "the leader's state is taken");

@@ -23,7 +23,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use zk_proto::{ErrorCode, ReplyHeader, Response, SessionId, Xid, Zxid};
+use zk_proto::{ErrorCode, ReplyHeader, Response, SessionId, TxnDigest, Xid, Zxid};
 
 use crate::auth::Policy;
 use crate::connections::Connections;
@@ -60,6 +60,8 @@ pub(crate) struct Replica {
     session_ids: SessionIds,
     snapshots: Snapshots,
     digests: VecDeque<DigestAt>,
+    /// Up to which transaction the tree may show what is still to be applied, and its digest then.
+    fuzzy_until: Option<(Zxid, TxnDigest)>,
     /// Slots that an event is told to; kept for its memory.
     told: Vec<u32>,
 }
@@ -71,8 +73,14 @@ impl Replica {
         recent_txns: usize,
         now: Now,
     ) -> Self {
-        let Recovered { tree, sessions, .. } = recovered;
+        let Recovered {
+            tree,
+            sessions,
+            fuzzy_until,
+            ..
+        } = recovered;
         Self {
+            fuzzy_until,
             policy: Policy::new(&config),
             session_ids: SessionIds::new(config.server_id, now.wall_ms, &sessions),
             sessions: Sessions::new(&sessions),
@@ -98,6 +106,7 @@ impl Replica {
         self.sessions = Sessions::new(&recovered.sessions);
         self.recent.clear();
         self.digests.clear();
+        self.fuzzy_until = recovered.fuzzy_until;
     }
 
     /// Sends a transaction to the disk.

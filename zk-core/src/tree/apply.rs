@@ -91,7 +91,7 @@ impl Tree {
     }
 
     /// Applies a transaction that the tree may show already, in part or whole.
-    pub(super) fn replay(&mut self, header: &TxnHeader, txn: &Txn) {
+    pub(crate) fn replay(&mut self, header: &TxnHeader, txn: &Txn) {
         self.process(header, txn, None);
     }
 

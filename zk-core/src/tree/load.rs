@@ -137,6 +137,9 @@ pub struct Recovered {
     pub holes: u64,
     /// Between which transactions the first hole is.
     pub first_hole: Option<(Zxid, Zxid)>,
+    /// Where the tree shows later transactions already, in part or whole: the last that it may show,
+    /// and the tree's digest after it.
+    pub fuzzy_until: Option<(Zxid, TxnDigest)>,
 }
 
 impl Loader {
@@ -313,6 +316,7 @@ impl Loader {
                 first_digest_mismatch: None,
                 holes: 0,
                 first_hole: None,
+                fuzzy_until: None,
             },
             denied: self.denied,
             snapshot_zxid: zxid,
@@ -338,6 +342,7 @@ impl Replay {
                 first_digest_mismatch: None,
                 holes: 0,
                 first_hole: None,
+                fuzzy_until: None,
             },
             denied: None,
             snapshot_zxid: Zxid::ZERO,
@@ -418,6 +423,7 @@ impl Replay {
             recovered.nodes_without_acl = recovered.tree.acls.uses(denied);
         }
         recovered.last_zxid = recovered.tree.last_zxid();
+        recovered.fuzzy_until = self.fuzzy_until;
         self.recovered
     }
 

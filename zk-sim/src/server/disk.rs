@@ -279,7 +279,7 @@ impl Disk {
                     version: TxnDigest::VERSION,
                     tree_digest: recovered.tree.digest(),
                 };
-                let installed = install.finish(Some(digest))?;
+                let installed = install.finish(Some((recovered.last_zxid, digest)))?;
                 self.put_back(installed);
                 Ok(Done::Reloaded(Box::new(recovered), read))
             }

@@ -164,7 +164,8 @@ impl SnapshotInstall {
 
     /// Makes the snapshot durable, and lets it take the place of all logs and snapshots: this is one
     /// step, which a crash leaves undone or to the next [`Storage::recover`] to complete. `digest` is
-    /// the tree's as it was received, if it is kept. The log goes on with the transaction after the
+    /// the tree's after the transaction given with it, which is a later one where the state shows more
+    /// than its own, if it is kept. The log goes on with the transaction after the
     /// snapshot's.
     ///
     /// # Errors
@@ -173,7 +174,7 @@ impl SnapshotInstall {
     ///
     /// # Panics
     /// When the snapshot has not come to its end.
-    pub fn finish(self, digest: Option<TxnDigest>) -> Result<Recovered, InstallError> {
+    pub fn finish(self, digest: Option<(Zxid, TxnDigest)>) -> Result<Recovered, InstallError> {
         assert_eq!(self.awaits, Awaits::Nothing, "the snapshot is not complete");
         let Self { dirs, zxid, .. } = self;
         let bytes = self.output.finish(&dirs, self.parts, zxid, digest)?;

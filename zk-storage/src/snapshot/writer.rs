@@ -126,7 +126,7 @@ impl Snapshots {
         };
         let parts = body::encode(source, &mut buffer, BUFFER_BYTES, &mut spill)?;
         spill(&mut buffer)?;
-        output.finish(&self.dirs, parts, zxid, digest)
+        output.finish(&self.dirs, parts, zxid, digest.map(|digest| (zxid, digest)))
     }
 
     /// Removes all snapshots but the newest `retain` valid ones, and all logs that none of those
@@ -266,7 +266,7 @@ impl Output {
         dirs: &Directories,
         parts: u64,
         zxid: Zxid,
-        digest: Option<TxnDigest>,
+        digest: Option<(Zxid, TxnDigest)>,
     ) -> Result<u64, SnapshotError> {
         let none = TxnDigest {
             version: TxnDigest::VERSION,
@@ -275,8 +275,9 @@ impl Output {
         let last_zxid = dirs.config.snapshot_last_zxid.then_some(zxid);
         let mut tail = Vec::new();
         self.seal(&mut tail);
-        tail.put_long(digest.map_or(Zxid::ZERO, |_| zxid).0);
-        digest.unwrap_or(none).encode(&mut tail);
+        let (digest_zxid, tree_digest) = digest.unwrap_or((Zxid::ZERO, none));
+        tail.put_long(digest_zxid.0);
+        tree_digest.encode(&mut tail);
         self.seal(&mut tail);
         if let Some(last_zxid) = last_zxid {
             tail.put_long(last_zxid.0);
@@ -285,9 +286,7 @@ impl Output {
         self.put(&tail)?;
         self.file.sync_data().context(IoOp::Sync, &self.path)?;
         let trailer = SnapshotTrailer {
-            digest: digest
-                .filter(|_| zxid != Zxid::ZERO)
-                .map(|digest| (zxid, digest)),
+            digest: digest.filter(|&(zxid, _)| zxid != Zxid::ZERO),
             last_zxid,
         };
         self.read_back(&*dirs.fs, &Written { parts, trailer })?;

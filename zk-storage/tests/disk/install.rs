@@ -65,7 +65,7 @@ fn receive(
 fn install(disk: &MemoryFileSystem, zxid: i64, state: &State) -> Result<(), String> {
     let storage = Server::start(disk).into_storage();
     let install = receive(storage, zxid, &sent(state), 5000, &mut State::default())?;
-    let recovered = install.finish(Some(DIGEST));
+    let recovered = install.finish(Some((Zxid(zxid), DIGEST)));
     recovered.map(drop).map_err(|error| error.to_string())
 }
 
@@ -119,7 +119,7 @@ fn what_arrives_in_any_pieces_is_loaded_and_becomes_the_file_that_the_leader_wou
         let mut state = State::default();
         let storage = Server::start(&disk).into_storage();
         let install = receive(storage, zxid.0, &sent(&leaders()), piece, &mut state).unwrap();
-        let recovered = install.finish(Some(DIGEST)).unwrap();
+        let recovered = install.finish(Some((zxid, DIGEST))).unwrap();
         assert_eq!(state.nodes, leaders().nodes, "{piece}");
         assert_eq!(state.sessions, leaders().sessions);
         assert_eq!(state.acls, leaders().acls);
@@ -354,7 +354,8 @@ fn a_power_cut_at_any_call_leaves_the_old_history_or_the_new_one() {
                 50_000,
                 &mut State::default(),
             );
-            let is_done = install.is_ok_and(|install| install.finish(Some(DIGEST)).is_ok());
+            let is_done =
+                install.is_ok_and(|install| install.finish(Some((Zxid(zxid), DIGEST))).is_ok());
             let changes = unsynced_changes(&disk);
             for (number, fate) in fates(changes, call).into_iter().enumerate() {
                 let disk = disk.fork();
@@ -447,7 +448,7 @@ fn a_disk_that_fails_at_any_call_leaves_the_old_history_or_the_new_one() {
             );
             let is_begun = install.is_ok();
             let result = match install {
-                Ok(install) => install.finish(Some(DIGEST)).map(drop),
+                Ok(install) => install.finish(Some((Zxid(zxid), DIGEST))).map(drop),
                 Err(text) => {
                     assert!(text.starts_with("cannot "), "{text}");
                     Ok(())
