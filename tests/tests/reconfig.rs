@@ -448,9 +448,10 @@ fn mixed(test: &str, flavours: [Flavour; 3], joiner: Flavour) {
     let mut ensemble = Ensemble::start(&settings);
     let leader = ensemble.wait_until_serving(&[1, 2, 3], SOON);
     assert_eq!(ensemble.flavour(leader), flavours[2]);
+    let writers = Writers::start(&ensemble);
+    writers.go_on();
     ensemble.spawn(4);
     ensemble.wait_for_all(SOON);
-    let writers = Writers::start(&ensemble);
     let all = [1, 2, 3, 4];
     let line = ensemble.line(4, Role::Participant);
     let four = ask(&ensemble, 1, incremental(&[line], &[])).unwrap();
