@@ -1,33 +1,18 @@
-//! Figures, and their table.
+//! Figures of a load, and tables of figures.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::Options;
-
-/// All figures of one kind of server.
-#[derive(Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) start: Duration,
-    pub(crate) reads: Load,
-    pub(crate) writes: Load,
-    pub(crate) filled_bytes: f64,
-    pub(crate) restart: Duration,
-    pub(crate) restarted_bytes: f64,
-    pub(crate) session_bytes: f64,
-}
-
-/// Reads, or writes.
+/// Figures of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
-    per_second: f64,
-    cpu_micros: f64,
-    p50_micros: f64,
-    p99_micros: f64,
-    p999_micros: f64,
+    pub(crate) per_second: f64,
+    pub(crate) cpu_micros: f64,
+    pub(crate) p50_micros: f64,
+    pub(crate) p99_micros: f64,
+    pub(crate) p999_micros: f64,
 }
 
 /// A number of a report of `zk bench`.
@@ -51,82 +36,22 @@ impl TryFrom<Value> for Load {
 }
 
 /// Whether a bigger figure is the better one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Better {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Better {
     More,
     Less,
 }
 
 /// One row: a name, what is better, how to read it, and how many digits to show.
-type Row = (&'static str, Better, fn(&Figures) -> f64, usize);
+pub(crate) type Row<F> = (&'static str, Better, fn(&F) -> f64, usize);
 
-const MIB: f64 = 1_048_576.0;
-
-const ROWS: &[Row] = &[
-    ("reads/s", Better::More, |f| f.reads.per_second, 0),
-    (
-        "server CPU per read, µs",
-        Better::Less,
-        |f| f.reads.cpu_micros,
-        2,
-    ),
-    ("read p50, µs", Better::Less, |f| f.reads.p50_micros, 0),
-    ("read p99, µs", Better::Less, |f| f.reads.p99_micros, 0),
-    ("read p99.9, µs", Better::Less, |f| f.reads.p999_micros, 0),
-    ("writes/s", Better::More, |f| f.writes.per_second, 0),
-    (
-        "server CPU per write, µs",
-        Better::Less,
-        |f| f.writes.cpu_micros,
-        2,
-    ),
-    ("write p50, µs", Better::Less, |f| f.writes.p50_micros, 0),
-    ("write p99, µs", Better::Less, |f| f.writes.p99_micros, 0),
-    ("write p99.9, µs", Better::Less, |f| f.writes.p999_micros, 0),
-    (
-        "resident with the znodes, MiB",
-        Better::Less,
-        |f| f.filled_bytes / MIB,
-        0,
-    ),
-    (
-        "the same after a restart, MiB",
-        Better::Less,
-        |f| f.restarted_bytes / MIB,
-        0,
-    ),
-    (
-        "restart with the znodes, s",
-        Better::Less,
-        |f| f.restart.as_secs_f64(),
-        2,
-    ),
-    (
-        "an idle session, bytes",
-        Better::Less,
-        |f| f.session_bytes,
-        0,
-    ),
-    (
-        "start to serving, ms",
-        Better::Less,
-        |f| f.start.as_secs_f64() * 1000.0,
-        0,
-    ),
-];
+/// Bytes of a MiB.
+pub(crate) const MIB: f64 = 1_048_576.0;
 
 /// The table in Markdown. A ratio says how many times better this project's figure is.
-pub(crate) fn table(options: &Options, apache: Option<&Figures>, ours: &Figures) -> String {
-    let mut text = format!(
-        "{} sessions × {} in flight, {} bytes, fsync on; {} znodes of 100 bytes; {} idle sessions\n\n\
-         | | Apache 3.8.0 | zk-server | ratio |\n|---|---:|---:|---:|\n",
-        options.sessions,
-        options.in_flight,
-        options.value_bytes,
-        options.znodes,
-        options.idle_sessions
-    );
-    for (name, better, read, digits) in ROWS {
+pub(crate) fn table<F>(rows: &[Row<F>], apache: Option<&F>, ours: &F) -> String {
+    let mut text = "| | Apache 3.8.0 | zk-server | ratio |\n|---|---:|---:|---:|\n".to_owned();
+    for (name, better, read, digits) in rows {
         let our = read(ours);
         let (their, ratio) = match apache.map(read) {
             None => ("–".to_owned(), "–".to_owned()),
@@ -146,8 +71,6 @@ pub(crate) fn table(options: &Options, apache: Option<&Figures>, ours: &Figures)
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
 
     #[test]
@@ -157,21 +80,18 @@ mod tests {
             cpu_micros,
             ..Load::default()
         };
-        let apache = Figures {
-            reads: load(100.0, 20.0),
-            ..Figures::default()
-        };
-        let ours = Figures {
-            reads: load(500.0, 2.0),
-            ..Figures::default()
-        };
-        let text = table(&Options::parse_from(["side-by-side"]), Some(&apache), &ours);
+        let rows: &[Row<Load>] = &[
+            ("reads/s", Better::More, |load| load.per_second, 0),
+            ("CPU, µs", Better::Less, |load| load.cpu_micros, 2),
+        ];
+        let (apache, ours) = (load(100.0, 20.0), load(500.0, 2.0));
+        let text = table(rows, Some(&apache), &ours);
         assert!(text.contains("| reads/s | 100 | 500 | 5.0× |\n"), "{text}");
         assert!(
-            text.contains("| server CPU per read, µs | 20.00 | 2.00 | 10.0× |\n"),
+            text.contains("| CPU, µs | 20.00 | 2.00 | 10.0× |\n"),
             "{text}"
         );
-        let alone = table(&Options::parse_from(["side-by-side"]), None, &ours);
+        let alone = table(rows, None, &ours);
         assert!(alone.contains("| reads/s | – | 500 | – |\n"), "{alone}");
     }
 

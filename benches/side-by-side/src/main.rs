@@ -16,13 +16,17 @@
 //!
 //! Data is synced (`forceSync`), so the directory of `--data` has to be on a real disk.
 //!
-//! `--hostile` measures something else instead: what a well-behaved client notices of hostile ones
-//! ([`hostile`]).
+//! `--ensemble` measures three servers of each kind instead ([`ensemble`]), `--hostile` what a
+//! well-behaved client notices of hostile ones ([`hostile`]).
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
+mod client;
+mod ensemble;
 mod figures;
+mod gap;
 mod hostile;
 mod server;
+mod standalone;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,9 +34,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-
-use figures::{Figures, table};
-use server::{Flavour, Server};
 
 /// Options.
 #[derive(Debug, Parser)]
@@ -68,6 +69,9 @@ struct Options {
     /// Measure this project's server alone
     #[arg(long)]
     without_apache: bool,
+    /// Measure three servers of each kind as an ensemble instead
+    #[arg(long, conflicts_with = "hostile")]
+    ensemble: bool,
     /// Measure a good client alone and beside hostile ones instead, for --duration each
     #[arg(long)]
     hostile: bool,
@@ -91,13 +95,37 @@ fn run(options: &Options) -> anyhow::Result<()> {
     if options.hostile {
         return hostile::run(options);
     }
-    let apache = match options.without_apache {
-        true => None,
-        false => Some(measure(options, Flavour::Apache).context("Apache ZooKeeper")?),
+    let text = match options.ensemble {
+        true => ensemble::run(options)?,
+        false => standalone::run(options)?,
     };
-    let ours = measure(options, Flavour::Ours).context("zk-server")?;
-    println!("{}", table(options, apache.as_ref(), &ours));
+    println!("{text}");
     Ok(())
+}
+
+impl Options {
+    /// The options of `zk bench` for the load.
+    fn load(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("--sessions", self.sessions.to_string()),
+            ("--in-flight", self.in_flight.to_string()),
+            ("--value-bytes", self.value_bytes.to_string()),
+            ("--warm-up", milliseconds(self.warm_up)),
+            ("--duration", milliseconds(self.duration)),
+        ]
+    }
+
+    fn load_text(&self) -> String {
+        format!(
+            "{} sessions × {} in flight, {} bytes, fsync on",
+            self.sessions, self.in_flight, self.value_bytes
+        )
+    }
+}
+
+/// A duration as `zk bench` takes it.
+fn milliseconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
 }
 
 /// Servers and load inherit the limit.
@@ -109,62 +137,4 @@ fn raise_open_files() -> anyhow::Result<()> {
         ..limit
     };
     setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")
-}
-
-/// Takes all figures of one kind of server.
-fn measure(options: &Options, flavour: Flavour) -> anyhow::Result<Figures> {
-    let mut figures = Figures::default();
-    load(options, flavour, &mut figures)?;
-    znodes(options, flavour, &mut figures)?;
-    sessions(options, flavour, &mut figures)?;
-    Ok(figures)
-}
-
-fn load(options: &Options, flavour: Flavour, figures: &mut Figures) -> anyhow::Result<()> {
-    let server = Server::start(flavour, options)?;
-    figures.start = server.started_within();
-    let seconds = |duration: Duration| format!("{}ms", duration.as_millis());
-    let load = [
-        ("--sessions", options.sessions.to_string()),
-        ("--in-flight", options.in_flight.to_string()),
-        ("--value-bytes", options.value_bytes.to_string()),
-        ("--warm-up", seconds(options.warm_up)),
-        ("--duration", seconds(options.duration)),
-    ];
-    eprintln!("{flavour}: reads");
-    figures.reads = server.bench("read", &load)?.try_into()?;
-    eprintln!("{flavour}: writes");
-    figures.writes = server.bench("write", &load)?.try_into()?;
-    server.stop().map(drop)
-}
-
-fn znodes(options: &Options, flavour: Flavour, figures: &mut Figures) -> anyhow::Result<()> {
-    eprintln!("{flavour}: {} znodes", options.znodes);
-    let server = Server::start(flavour, options)?;
-    let report = server.bench(
-        "fill",
-        &[
-            ("--keys", options.znodes.to_string()),
-            ("--value-bytes", "100".to_owned()),
-        ],
-    )?;
-    figures.filled_bytes = figures::number(&report, "/server/end/rss_bytes")?;
-    let server = server.stop()?.start_again(options)?;
-    figures.restart = server.started_within();
-    figures.restarted_bytes = server.resident_bytes()?;
-    server.stop().map(drop)
-}
-
-fn sessions(options: &Options, flavour: Flavour, figures: &mut Figures) -> anyhow::Result<()> {
-    eprintln!("{flavour}: {} sessions", options.idle_sessions);
-    let server = Server::start(flavour, options)?;
-    let report = server.bench(
-        "idle",
-        &[
-            ("--sessions", options.idle_sessions.to_string()),
-            ("--duration", "10s".to_owned()),
-        ],
-    )?;
-    figures.session_bytes = figures::number(&report, "/server/bytes_per_session")?;
-    server.stop().map(drop)
 }

@@ -1,4 +1,4 @@
-//! Server processes, one at a time.
+//! Server processes.
 #![expect(
     clippy::disallowed_methods,
     reason = "starts processes, measures time, asks over sockets"
@@ -44,6 +44,7 @@ impl fmt::Display for Flavour {
 pub(crate) struct Server {
     place: Place,
     process: Process,
+    started: Instant,
     started_within: Duration,
 }
 
@@ -68,24 +69,33 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn new(flavour: Flavour, options: &Options) -> anyhow::Result<Self> {
+    /// A place for a server that is alone, or, with further lines of `zoo.cfg` and a number, for a
+    /// member of an ensemble.
+    pub(crate) fn new(
+        flavour: Flavour,
+        options: &Options,
+        lines: &str,
+        id: Option<u8>,
+    ) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("side-by-side-")
             .tempdir_in(&options.data)?;
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let place = Self {
             flavour,
             dir,
-            address,
+            address: free_address()?,
         };
         let config = format!(
             "tickTime=2000\ndataDir={}\nclientPort={}\nclientPortAddress={}\nmaxClientCnxns=0\n\
-             4lw.commands.whitelist=*\nadmin.enableServer=false\n",
+             4lw.commands.whitelist=*\nadmin.enableServer=false\n{lines}",
             place.dir.path().display(),
-            address.port(),
-            address.ip()
+            place.address.port(),
+            place.address.ip()
         );
         fs::write(place.config(), config)?;
+        if let Some(id) = id {
+            fs::write(place.dir.path().join("myid"), format!("{id}\n"))?;
+        }
         Ok(place)
     }
 
@@ -114,6 +124,13 @@ impl Place {
 
     /// Starts the server and waits until it serves.
     pub(crate) fn start_again(self, options: &Options) -> anyhow::Result<Server> {
+        let mut server = self.spawn(options)?;
+        server.wait_until_serving()?;
+        Ok(server)
+    }
+
+    /// Starts the server.
+    pub(crate) fn spawn(self, options: &Options) -> anyhow::Result<Server> {
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -127,31 +144,36 @@ impl Place {
         let child = command
             .spawn()
             .with_context(|| format!("cannot run {command:?}"))?;
-        let mut server = Server {
+        Ok(Server {
             place: self,
             process: Process(child),
+            started,
             started_within: Duration::ZERO,
-        };
-        while !server.serves() {
-            if let Some(status) = server.process.0.try_wait()? {
-                bail!("ended with {status}: {}", server.output());
-            }
-            ensure!(
-                started.elapsed() < START_WITHIN,
-                "does not serve within {START_WITHIN:?}: {}",
-                server.output()
-            );
-            std::thread::sleep(POLL_EVERY);
-        }
-        server.started_within = started.elapsed();
-        Ok(server)
+        })
     }
 }
 
 impl Server {
     /// Starts a server with an empty data directory.
     pub(crate) fn start(flavour: Flavour, options: &Options) -> anyhow::Result<Self> {
-        Place::new(flavour, options)?.start_again(options)
+        Place::new(flavour, options, "", None)?.start_again(options)
+    }
+
+    /// Waits until the server answers as one that serves.
+    pub(crate) fn wait_until_serving(&mut self) -> anyhow::Result<()> {
+        while self.mode().is_none() {
+            if let Some(status) = self.process.0.try_wait()? {
+                bail!("ended with {status}: {}", self.output());
+            }
+            ensure!(
+                self.started.elapsed() < START_WITHIN,
+                "does not serve within {START_WITHIN:?}: {}",
+                self.output()
+            );
+            std::thread::sleep(POLL_EVERY);
+        }
+        self.started_within = self.started.elapsed();
+        Ok(())
     }
 
     /// From the start of the process to its first answer.
@@ -159,9 +181,13 @@ impl Server {
         self.started_within
     }
 
-    fn serves(&self) -> bool {
-        self.ask("srvr")
-            .is_ok_and(|answer| answer.contains("Mode: "))
+    /// What the server says it is, if it serves: `standalone`, `leader`, `follower`.
+    pub(crate) fn mode(&self) -> Option<String> {
+        let answer = self.ask("srvr").ok()?;
+        let mode = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("Mode: "))?;
+        Some(mode.to_owned())
     }
 
     fn ask(&self, word: &str) -> std::io::Result<String> {
@@ -178,24 +204,9 @@ impl Server {
         fs::read_to_string(path).unwrap_or_else(|error| error.to_string())
     }
 
-    /// Runs `zk bench` against the server; gives its report.
-    pub(crate) fn bench(
-        &self,
-        workload: &str,
-        options: &[(&str, String)],
-    ) -> anyhow::Result<Value> {
-        let mut command = Command::new(program("zk")?);
-        command
-            .args(["--json", "--timeout", "40s", "--server"])
-            .arg(self.place.address.to_string())
-            .args(["bench", workload, "--pid"])
-            .arg(self.process.0.id().to_string());
-        for (option, value) in options {
-            command.arg(option).arg(value);
-        }
-        let output = command.stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "{command:?} failed");
-        serde_json::from_slice(&output.stdout).context("zk bench printed no report")
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
     }
 
     /// Where clients connect.
@@ -240,12 +251,22 @@ impl Server {
         ))
     }
 
+    /// Ends the process at once. Its data stays.
+    pub(crate) fn kill(mut self) -> anyhow::Result<Place> {
+        self.process.0.kill()?;
+        self.process.0.wait()?;
+        Ok(self.place)
+    }
+
+    /// Asks the server to stop.
+    fn terminate(&self) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        Ok(kill_process(pid.context("no pid")?, Signal::TERM)?)
+    }
+
     /// Asks the server to stop and waits for it. Its data stays.
     pub(crate) fn stop(mut self) -> anyhow::Result<Place> {
-        let pid = i32::try_from(self.process.0.id())
-            .ok()
-            .and_then(Pid::from_raw);
-        kill_process(pid.context("no pid")?, Signal::TERM)?;
+        self.terminate()?;
         let asked = Instant::now();
         while self.process.0.try_wait()?.is_none() {
             ensure!(
@@ -256,6 +277,35 @@ impl Server {
         }
         Ok(self.place)
     }
+}
+
+/// Runs `zk bench` against servers; gives its report.
+pub(crate) fn bench(
+    servers: &[&Server],
+    workload: &str,
+    options: &[(&str, String)],
+) -> anyhow::Result<Value> {
+    let list = |of: &dyn Fn(&Server) -> String| {
+        let texts: Vec<String> = servers.iter().map(|server| of(server)).collect();
+        texts.join(",")
+    };
+    let mut command = Command::new(program("zk")?);
+    command
+        .args(["--json", "--timeout", "40s", "--server"])
+        .arg(list(&|server| server.address().to_string()))
+        .args(["bench", workload, "--pid"])
+        .arg(list(&|server| server.pid().to_string()));
+    for (option, value) in options {
+        command.arg(option).arg(value);
+    }
+    let output = command.stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{command:?} failed");
+    serde_json::from_slice(&output.stdout).context("zk bench printed no report")
+}
+
+/// An address of loopback that nobody listens on.
+pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// A program of this workspace, beside this one.

@@ -55,9 +55,9 @@ pub(crate) struct BenchArgs {
     /// How long to load the server before that
     #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "D")]
     pub(crate) warm_up: Duration,
-    /// The server's process id, for its CPU and memory
-    #[arg(long)]
-    pub(crate) pid: Option<u32>,
+    /// The server's process id, for its CPU and memory; of an ensemble all, with commas between
+    #[arg(long = "pid", value_name = "PID", value_delimiter = ',')]
+    pub(crate) pids: Vec<u32>,
     /// Where to make znodes
     #[arg(long, default_value = "/zk-bench")]
     pub(crate) path: String,

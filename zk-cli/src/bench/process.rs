@@ -38,6 +38,19 @@ impl Usage {
         })
     }
 
+    /// The usage of several processes together; of none when there are none.
+    pub(crate) fn of_all(pids: &[u32]) -> anyhow::Result<Option<Self>> {
+        let add = |sum: Option<Self>, usage: Self| {
+            let Some(sum) = sum else { return usage };
+            Self {
+                cpu: sum.cpu + usage.cpu,
+                rss_bytes: sum.rss_bytes + usage.rss_bytes,
+                pss_bytes: (sum.pss_bytes.zip(usage.pss_bytes)).map(|(sum, bytes)| sum + bytes),
+            }
+        };
+        (pids.iter()).try_fold(None, |sum, pid| Ok(Some(add(sum, Self::of(*pid)?))))
+    }
+
     /// The usage of this process.
     pub(crate) fn own() -> anyhow::Result<Self> {
         Self::of(std::process::id())
@@ -86,6 +99,10 @@ mod tests {
 
     #[test]
     fn this_process_has_memory() {
-        assert!(Usage::own().unwrap().rss_bytes > 0);
+        let own = std::process::id();
+        let once = Usage::of_all(&[own]).unwrap().unwrap();
+        let twice = Usage::of_all(&[own, own]).unwrap().unwrap();
+        assert!(once.rss_bytes > 0 && twice.rss_bytes > once.rss_bytes);
+        assert!(Usage::of_all(&[]).unwrap().is_none());
     }
 }

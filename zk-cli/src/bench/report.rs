@@ -51,6 +51,8 @@ pub(crate) struct Report {
     workload: String,
     generator: &'static str,
     sessions: usize,
+    /// From the first attempt to connect to the last session that was open.
+    opened_within_seconds: f64,
     in_flight: usize,
     value_bytes: usize,
     keys: usize,
@@ -91,11 +93,12 @@ struct Server {
 }
 
 impl Report {
-    pub(crate) fn new(args: &BenchArgs) -> Self {
+    pub(crate) fn new(args: &BenchArgs, opened_within: Duration) -> Self {
         Self {
             workload: format!("{:?}", args.workload).to_lowercase(),
             generator: "raw frames",
             sessions: args.sessions,
+            opened_within_seconds: opened_within.as_secs_f64(),
             in_flight: args.in_flight,
             value_bytes: args.value_bytes,
             keys: args.keys,
@@ -163,6 +166,11 @@ impl Answer for Report {
             out,
             "{} operations, {:.0}/s; generator ({}): {:.2} us CPU each",
             self.operations, self.per_second, self.generator, self.generator_cpu_micros
+        )?;
+        writeln!(
+            out,
+            "sessions opened within {:.2} s",
+            self.opened_within_seconds
         )?;
         for latency in &self.latency_micros {
             writeln!(out, "{latency}")?;

@@ -150,22 +150,23 @@ pub(crate) fn run(
         done: Arc::default(),
     });
     block_on(prepare(&plan))?;
-    let before = args.pid.map(Usage::of).transpose()?;
+    let before = Usage::of_all(&args.pids)?;
     plan.count("connecting", args.sessions);
+    let connecting = Instant::now();
     let threads = start(&plan)?;
-    let mut report = Report::new(args);
+    let mut report = Report::new(args, connecting.elapsed());
     if args.workload != Workload::Fill {
         phases.send_replace(Phase::WarmUp);
         wait(&plan, "warming up", &threads, Some(args.warm_up));
     }
     let own_start = Usage::own()?;
-    let start = args.pid.map(Usage::of).transpose()?;
+    let start = Usage::of_all(&args.pids)?;
     let started = Instant::now();
     phases.send_replace(Phase::Measure);
     let limit = Some(args.duration).filter(|_| args.workload != Workload::Fill);
     wait(&plan, "measuring", &threads, limit);
     let elapsed = started.elapsed();
-    let end = args.pid.map(Usage::of).transpose()?;
+    let end = Usage::of_all(&args.pids)?;
     let own_end = Usage::own()?;
     phases.send_replace(Phase::Stop);
     let mut tally = Tally::default();

@@ -13,8 +13,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rustix::process::setpriority_process;
 use zk_proto::{AddWatch, AddWatchMode, MultiOp, OpCode, Request};
 
-use super::client::{Client, frame, frame_of, handshake, send_and_drain, socket};
-use super::good::create;
+use crate::client::{Client, create, frame, frame_of, handshake, send_and_drain, socket};
 
 /// Threads of an attack, each with connections of its own.
 const THREADS: u64 = 4;

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use zk_proto::{Acl, Create, CreateMode, OpCode, Request};
+use zk_proto::Request;
 
-use super::client::{Client, frame};
+use crate::client::{Client, create, frame};
 
 /// Sessions; every second one writes.
 pub(super) const SESSIONS: u32 = 8;
@@ -44,18 +44,6 @@ pub(super) fn prepare(server: SocketAddr) -> anyhow::Result<()> {
         client.call(&create(path(session), VALUE_BYTES))?;
     }
     Ok(())
-}
-
-/// A request for a persistent znode that is open to everybody.
-pub(super) fn create(path: String, value_bytes: usize) -> Request {
-    Request::Create(Create {
-        op: OpCode::CREATE,
-        path,
-        data: Some(Bytes::from(vec![b'v'; value_bytes])),
-        acl: vec![Acl::open()],
-        flags: CreateMode::Persistent.to_flags(),
-        ttl_ms: 0,
-    })
 }
 
 fn path(session: u32) -> String {

@@ -10,7 +10,6 @@
 #![expect(clippy::disallowed_methods, reason = "measures time")]
 
 mod attack;
-mod client;
 mod good;
 
 use std::time::{Duration, Instant};

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use zk_proto::{
-    ConnectRequest, ConnectResponse, OpCode, PASSWORD_BYTES, Reader, Record, ReplyHeader, Request,
-    RequestHeader, SessionId, Writer, Xid, Zxid, split_frame, write_frame,
+    Acl, ConnectRequest, ConnectResponse, Create, CreateMode, ErrorCode, OpCode, PASSWORD_BYTES,
+    Reader, Record, ReplyHeader, Request, RequestHeader, SessionId, Writer, Xid, Zxid, split_frame,
+    write_frame,
 };
 
 /// Longest reply accepted: the names of a hundred thousand znodes fit.
@@ -20,13 +21,13 @@ const SESSION_TIMEOUT_MS: i32 = 30_000;
 
 /// A session.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     socket: TcpStream,
     input: BytesMut,
 }
 
 /// A socket on which nothing was sent yet.
-pub(super) fn socket(server: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn socket(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(server)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -35,7 +36,7 @@ pub(super) fn socket(server: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// The frame that opens a session.
-pub(super) fn handshake() -> BytesMut {
+pub(crate) fn handshake() -> BytesMut {
     let request = ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: Zxid::ZERO,
@@ -50,7 +51,7 @@ pub(super) fn handshake() -> BytesMut {
 }
 
 /// A request as it is sent.
-pub(super) fn frame(request: &Request) -> BytesMut {
+pub(crate) fn frame(request: &Request) -> BytesMut {
     let mut out = BytesMut::new();
     write_frame(&mut out, |out| {
         let op = request.op();
@@ -61,7 +62,7 @@ pub(super) fn frame(request: &Request) -> BytesMut {
 }
 
 /// A request of any code, with any content.
-pub(super) fn frame_of(op: OpCode, content: &[u8]) -> BytesMut {
+pub(crate) fn frame_of(op: OpCode, content: &[u8]) -> BytesMut {
     let mut out = BytesMut::new();
     write_frame(&mut out, |out| {
         RequestHeader { xid: Xid(1), op }.encode(out);
@@ -70,8 +71,20 @@ pub(super) fn frame_of(op: OpCode, content: &[u8]) -> BytesMut {
     out
 }
 
+/// A request for a persistent znode that is open to everybody.
+pub(crate) fn create(path: String, value_bytes: usize) -> Request {
+    Request::Create(Create {
+        op: OpCode::CREATE,
+        path,
+        data: Some(Bytes::from(vec![b'v'; value_bytes])),
+        acl: vec![Acl::open()],
+        flags: CreateMode::Persistent.to_flags(),
+        ttl_ms: 0,
+    })
+}
+
 /// Sends bytes on a connection of their own, and takes what comes until the server closes it.
-pub(super) fn send_and_drain(server: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn send_and_drain(server: SocketAddr, bytes: &[u8]) -> io::Result<()> {
     let mut socket = socket(server)?;
     socket.write_all(bytes)?;
     socket.shutdown(Shutdown::Write)?;
@@ -80,7 +93,7 @@ pub(super) fn send_and_drain(server: SocketAddr, bytes: &[u8]) -> io::Result<()>
 
 impl Client {
     /// Opens a session.
-    pub(super) fn open(server: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn open(server: SocketAddr) -> io::Result<Self> {
         let mut client = Self {
             socket: socket(server)?,
             input: BytesMut::new(),
@@ -95,12 +108,12 @@ impl Client {
     }
 
     /// Sends frames.
-    pub(super) fn send(&mut self, frames: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, frames: &[u8]) -> io::Result<()> {
         self.socket.write_all(frames)
     }
 
     /// Takes the next reply, whatever it says; events before it are dropped.
-    pub(super) fn receive(&mut self) -> io::Result<ReplyHeader> {
+    pub(crate) fn receive(&mut self) -> io::Result<ReplyHeader> {
         loop {
             let frame = self.frame()?;
             let header = ReplyHeader::decode(&mut Reader::new(&frame)).map_err(invalid)?;
@@ -111,7 +124,7 @@ impl Client {
     }
 
     /// Takes the next reply, which has to tell of success.
-    pub(super) fn receive_success(&mut self) -> io::Result<()> {
+    pub(crate) fn receive_success(&mut self) -> io::Result<()> {
         let header = self.receive()?;
         if header.err.is_ok() {
             Ok(())
@@ -120,14 +133,20 @@ impl Client {
         }
     }
 
+    /// Sends a request; gives what is said of it.
+    pub(crate) fn ask(&mut self, request: &Request) -> io::Result<ErrorCode> {
+        self.send(&frame(request))?;
+        Ok(self.receive()?.err)
+    }
+
     /// Sends a request, which has to succeed.
-    pub(super) fn call(&mut self, request: &Request) -> io::Result<()> {
+    pub(crate) fn call(&mut self, request: &Request) -> io::Result<()> {
         self.send(&frame(request))?;
         self.receive_success()
     }
 
     /// Takes whatever comes within `patience`.
-    pub(super) fn drain(&mut self, patience: Duration) -> io::Result<()> {
+    pub(crate) fn drain(&mut self, patience: Duration) -> io::Result<()> {
         self.socket.set_read_timeout(Some(patience))?;
         let drained = match self.read() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
