@@ -107,13 +107,17 @@ fn on_disk(ensemble: &Ensemble, sid: u8) -> (EnsembleConfig, bool) {
     (config.with_version(Zxid(version)), is_proposed)
 }
 
+/// Waits until the files say what is in force: it is in force before they say so, and until they do
+/// they have it as proposed.
 fn assert_on_disk(ensemble: &Ensemble, sids: &[u8], config: &EnsembleConfig) {
+    let expected = (config.clone(), false);
     for &sid in sids {
-        assert_eq!(
-            on_disk(ensemble, sid),
-            (config.clone(), false),
-            "member {sid}"
-        );
+        let began = Instant::now();
+        while on_disk(ensemble, sid) != expected {
+            let seen = on_disk(ensemble, sid);
+            assert!(began.elapsed() < SOON, "member {sid}: {seen:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
