@@ -124,7 +124,9 @@ fn membership_files(
     };
     let path = config.file.as_ref().ok_or(ServerError::NoConfigFile)?;
     let files = MembershipFiles::new(file_system, path, membership);
-    files.back_up().map_err(ServerError::Membership)?;
+    (files.back_up())
+        .and_then(|()| files.forget_what_is_settled())
+        .map_err(ServerError::Membership)?;
     Ok(Some(files))
 }
 

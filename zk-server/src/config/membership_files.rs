@@ -104,6 +104,18 @@ impl MembershipFiles {
         self.write(&with_suffix(&self.path, ".bak"), &content)
     }
 
+    /// Removes the file of a proposal that is none any more: a crash came between the file that says
+    /// that it is in force and this.
+    ///
+    /// # Errors
+    /// [`MembershipFileError`], any of them.
+    pub(crate) fn forget_what_is_settled(&self) -> Result<(), MembershipFileError> {
+        match self.proposed {
+            None => self.remove_proposed(),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Keeps who the members are.
     ///
     /// # Errors
@@ -114,16 +126,15 @@ impl MembershipFiles {
         in_force: &EnsembleConfig,
         proposed: Option<&EnsembleConfig>,
     ) -> Result<(), MembershipFileError> {
-        let next = next_file(&self.path);
         let version = proposed.map(EnsembleConfig::version);
         if let Some(config) = proposed.filter(|_| version != self.proposed) {
-            self.write(&next, text(config, true).as_bytes())?;
+            self.write(&next_file(&self.path), text(config, true).as_bytes())?;
         }
         if in_force.version() != self.in_force {
             self.write_in_force(in_force)?;
         }
-        if proposed.is_none() && atomic::remove_if_there(&*self.file_system, &next)? {
-            self.sync_folder()?;
+        if proposed.is_none() {
+            self.remove_proposed()?;
         }
         self.in_force = in_force.version();
         self.proposed = version;
@@ -174,8 +185,11 @@ impl MembershipFiles {
         )?)
     }
 
-    fn sync_folder(&self) -> Result<(), MembershipFileError> {
-        Ok(atomic::sync_dir(&*self.file_system, self.folder())?)
+    fn remove_proposed(&self) -> Result<(), MembershipFileError> {
+        if atomic::remove_if_there(&*self.file_system, &next_file(&self.path))? {
+            atomic::sync_dir(&*self.file_system, self.folder())?;
+        }
+        Ok(())
     }
 
     fn folder(&self) -> &Path {

@@ -141,6 +141,8 @@ fn a_proposal_that_is_in_force_already_is_none() {
     )
     .unwrap();
     assert_eq!(home.membership().proposed, None);
+    home.files().forget_what_is_settled().unwrap();
+    assert_eq!(home.text(".dynamic.next"), None);
     std::fs::write(home.path(".dynamic.next"), "server.1=nonsense").unwrap();
     let refused = Config::load(&home.path(""), "", &[])
         .unwrap_err()
