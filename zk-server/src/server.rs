@@ -206,7 +206,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where clients connected when it started. A server that listens on every address shows the unspecified one.
+    /// Where clients connected when it started. A server that listens on every address shows the
+    /// unspecified one.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::figures::{Better, Load, MIB, Row, number, table};
+use crate::figures::{Better, Load, MIB, Row, compare, number};
 use crate::gap::Writers;
 use crate::server::{Flavour, Place, Server, bench, free_address};
 use crate::{Options, milliseconds};
@@ -144,16 +144,10 @@ const ROWS: &[Row<Figures>] = &[
 
 /// Measures both kinds of servers; gives the table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
-    let apache = match options.without_apache {
-        true => None,
-        false => Some(measure(options, Flavour::Apache).context("Apache ZooKeeper")?),
-    };
-    let ours = measure(options, Flavour::Ours).context("zk-server")?;
+    let table = compare(options, ROWS, |flavour| measure(options, flavour))?;
+    let (load, sessions) = (options.load_text(), options.idle_sessions);
     Ok(format!(
-        "{SERVERS} servers; {}; {} sessions\n\n{}",
-        options.load_text(),
-        options.idle_sessions,
-        table(ROWS, apache.as_ref(), &ours)
+        "{SERVERS} servers; {load}; {sessions} sessions\n\n{table}"
     ))
 }
 

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::Options;
+use crate::server::Flavour;
+
 /// Figures of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
@@ -48,8 +51,22 @@ pub(crate) type Row<F> = (&'static str, Better, fn(&F) -> f64, usize);
 /// Bytes of a MiB.
 pub(crate) const MIB: f64 = 1_048_576.0;
 
+/// Measures Apache's servers, unless they are left out, and then this project's; gives the table.
+pub(crate) fn compare<F>(
+    options: &Options,
+    rows: &[Row<F>],
+    measure: impl Fn(Flavour) -> anyhow::Result<F>,
+) -> anyhow::Result<String> {
+    let measure = |flavour: Flavour| measure(flavour).with_context(|| flavour.to_string());
+    let apache = match options.without_apache {
+        true => None,
+        false => Some(measure(Flavour::Apache)?),
+    };
+    Ok(table(rows, apache.as_ref(), &measure(Flavour::Ours)?))
+}
+
 /// The table in Markdown. A ratio says how many times better this project's figure is.
-pub(crate) fn table<F>(rows: &[Row<F>], apache: Option<&F>, ours: &F) -> String {
+fn table<F>(rows: &[Row<F>], apache: Option<&F>, ours: &F) -> String {
     let mut text = "| | Apache 3.8.0 | zk-server | ratio |\n|---|---:|---:|---:|\n".to_owned();
     for (name, better, read, digits) in rows {
         let our = read(ours);

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-
 use crate::Options;
-use crate::figures::{Better, Load, MIB, Row, number, table};
+use crate::figures::{Better, Load, MIB, Row, compare, number};
 use crate::server::{Flavour, Server, bench};
 
 /// All figures of one kind of server.
@@ -75,17 +73,10 @@ const ROWS: &[Row<Figures>] = &[
 
 /// Measures both kinds of servers; gives the table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
-    let apache = match options.without_apache {
-        true => None,
-        false => Some(measure(options, Flavour::Apache).context("Apache ZooKeeper")?),
-    };
-    let ours = measure(options, Flavour::Ours).context("zk-server")?;
+    let table = compare(options, ROWS, |flavour| measure(options, flavour))?;
+    let (load, znodes, sessions) = (options.load_text(), options.znodes, options.idle_sessions);
     Ok(format!(
-        "{}; {} znodes of 100 bytes; {} idle sessions\n\n{}",
-        options.load_text(),
-        options.znodes,
-        options.idle_sessions,
-        table(ROWS, apache.as_ref(), &ours)
+        "{load}; {znodes} znodes of 100 bytes; {sessions} idle sessions\n\n{table}"
     ))
 }
 
