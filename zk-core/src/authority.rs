@@ -54,7 +54,8 @@ pub(crate) struct Made {
 impl Authority {
     /// On top of the replica, with nothing pending; the first transaction follows `after`. Every
     /// session gets its whole timeout from `now` on.
-    pub(crate) fn new(replica: &Replica, after: Zxid, now: Now) -> Self {
+    pub(crate) fn new(replica: &mut Replica, after: Zxid, now: Now) -> Self {
+        replica.caught_up();
         let mut tracker = Tracker::new(replica.config.tick);
         for session in replica.sessions.iter() {
             tracker.open(session.id, timeout(session.timeout_ms), None, now.monotonic);

@@ -372,8 +372,8 @@ enum Hole {
 
 /// What is on disk contradicts itself: served all the same, as Apache's server does.
 fn log_damage(recovered: &Recovered) {
-    if let Some(zxid) = recovered.first_digest_mismatch {
-        let count = recovered.digest_mismatches;
+    if let Some(zxid) = recovered.differs_at() {
+        let count = recovered.digest_mismatches.max(1);
         error!(%zxid, count, "digests on disk differ from the tree's, from this transaction on");
     }
     if let Some((after, before)) = recovered.first_hole {

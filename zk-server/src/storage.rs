@@ -516,8 +516,9 @@ impl LogThread {
         match take_state(&mut install, &mut restorer, &mut state.pieces) {
             Ok(rest) => {
                 let tree = restorer.finish();
-                let exact = || (zxid, tree_digest(tree.tree.digest()));
-                let digest = (self.has_digest).then(|| tree.fuzzy_until.unwrap_or_else(exact));
+                let exact = (zxid, tree_digest(tree.tree.digest()));
+                let digest = tree.fuzzy.map_or(Some(exact), |fuzzy| fuzzy.said());
+                let digest = digest.filter(|_| self.has_digest);
                 let recovered = install.finish(digest).map_err(ServerError::Install)?;
                 self.put_back(recovered, &lent)?;
                 info!(%zxid, took = ?start.elapsed(), "the leader's state is taken");

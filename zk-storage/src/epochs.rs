@@ -11,7 +11,7 @@ use zk_proto::Zxid;
 use crate::storage::Directories;
 use crate::{EpochError, IoError, atomic, names};
 
-/// More than this is not looked at: a number has at most ten digits.
+/// More than this is not looked at, and no first line is so long: a number has at most ten digits.
 const TEXT_BYTES_MAX: usize = 64;
 
 /// The epoch files, not yet read: a standalone server leaves them alone.
@@ -158,7 +158,11 @@ fn read(dirs: &Directories, name: &str) -> Result<Option<u32>, EpochError> {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&content);
-    match text.lines().next().map(str::parse) {
+    let line = text
+        .lines()
+        .next()
+        .filter(|line| line.len() < TEXT_BYTES_MAX);
+    match line.map(str::parse) {
         Some(Ok(epoch)) => Ok(Some(epoch)),
         Some(Err(_)) | None => Err(EpochError::Unreadable {
             path,

@@ -23,13 +23,16 @@
 //! same how far the history reached: the logs have to go there without a hole. Otherwise a log that ends
 //! before it, or one of a newer epoch after it, would silently take its place.
 //!
+//! A log that begins with another transaction than its name says is refused: it was renamed, and would be
+//! read out of order.
+//!
 //! Files are changed only after everything was read and accepted; what was read is made durable then
 //! ([`crate::settle`]).
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
+use zk_proto::{Acl, LOG_HEADER_BYTES, SnapshotNode, SnapshotSession, TxnRecord, Zxid};
 
 use crate::error::Context;
 use crate::log::mark::{Mark, MarkFile};
@@ -486,6 +489,23 @@ pub(crate) fn older_end(
     Err(damaged(log, unreadable.offset, what))
 }
 
+/// An entry's zxid. A log is named by the first: the order of the names would not be the order of the
+/// transactions otherwise.
+pub(crate) fn zxid_in(log: &DataFile, entry: &Entry) -> Result<Zxid, RecoverError> {
+    let Some(zxid) = entry.zxid() else {
+        let what = "the entry is too short for a transaction".to_owned();
+        return Err(damaged(log, entry.offset, what));
+    };
+    if entry.offset == LOG_HEADER_BYTES as u64 && zxid != log.zxid {
+        let what = format!(
+            "the first transaction is {zxid}, the name says {}",
+            log.zxid
+        );
+        return Err(damaged(log, entry.offset, what));
+    }
+    Ok(zxid)
+}
+
 pub(crate) fn taken(log: &DataFile, zxid: Zxid) -> RecoverError {
     RecoverError::Taken {
         zxid,
@@ -542,10 +562,7 @@ impl<R: Restore> Replay<'_, R> {
     /// Applies an entry that is neither in the snapshot nor read before. Returns its zxid.
     fn entry(&mut self, log: &DataFile, entry: &Entry) -> Result<Zxid, RecoverError> {
         self.last_entry = entry.offset;
-        let Some(zxid) = entry.zxid() else {
-            let what = "the entry is too short for a transaction".to_owned();
-            return Err(damaged(log, entry.offset, what));
-        };
+        let zxid = zxid_in(log, entry)?;
         match self.history.accept(zxid, entry) {
             Place::Next => {}
             Place::Known => return Ok(zxid),

@@ -1,9 +1,9 @@
 //! What is agreed on is applied, told and answered.
 
-use zk_proto::{ErrorCode, MultiResult, OpCode, Response, Txn, TxnDigest, TxnHeader, Zxid};
+use zk_proto::{ErrorCode, MultiResult, OpCode, Response, Txn, TxnHeader, Zxid};
 
 use super::{DIGEST_INTERVAL, DIGESTS_MAX, Replica};
-use crate::tree::{Applied, Outcome};
+use crate::tree::{Applied, Judged, Outcome};
 use crate::unapplied::Unapplied;
 use crate::{CloseReason, DigestAt};
 
@@ -18,19 +18,13 @@ impl Replica {
             record,
         } = agreed;
         let zxid = header.zxid;
+        assert!(
+            self.fuzzy.is_none(),
+            "a tree that is not exact yet is served"
+        );
         self.recent.push(zxid, record);
-        if let Some((until, digest)) = self.fuzzy_until.take_if(|(until, _)| zxid >= *until) {
-            if zxid == until {
-                self.replay(header, txn);
-                return digest.version != TxnDigest::VERSION
-                    || digest.tree_digest == self.tree.digest();
-            }
-        } else if self.fuzzy_until.is_some() {
-            self.replay(header, txn);
-            return true;
-        }
         let Applied { outcome, changes } = self.tree.apply(header, txn);
-        let mut is_expected = matches!(txn, Txn::Error(_)) || !matches!(outcome, Outcome::Error(_));
+        let mut is_expected = is_expected(txn, &outcome);
         if let &Some(expected) = digest {
             let found = self.tree.digest();
             is_expected &= found == expected;
@@ -47,10 +41,17 @@ impl Replica {
         is_expected
     }
 
-    /// Applies what the tree may show already. There are no clients: a leader lets nobody serve before
-    /// that.
-    fn replay(&mut self, header: &TxnHeader, txn: &Txn) {
-        self.tree.replay(header, txn);
+    /// Applies a transaction while there are no clients yet, to a tree that may show it already.
+    pub(crate) fn catch_up(&mut self, agreed: &Unapplied) {
+        let Unapplied {
+            header,
+            txn,
+            digest,
+            record,
+        } = agreed;
+        let zxid = header.zxid;
+        self.recent.push(zxid, record);
+        let outcome = self.tree.replay(header, txn);
         match txn {
             &Txn::CreateSession { timeout_ms } => {
                 self.open_session(header.session, timeout_ms);
@@ -58,6 +59,32 @@ impl Replica {
             Txn::CloseSession { .. } => self.end_session(header),
             _ => {}
         }
+        let found = self.tree.digest();
+        let is_expected = match self.fuzzy.take() {
+            Some(fuzzy) => match fuzzy.judge(zxid, found, *digest) {
+                Judged::Fuzzy(still) => {
+                    self.fuzzy = Some(still);
+                    return;
+                }
+                Judged::Exact => true,
+                Judged::Differs(_) => false,
+            },
+            None => is_expected(txn, &outcome) && digest.is_none_or(|digest| digest == found),
+        };
+        self.count_unless(is_expected);
+        if digest.is_some() {
+            self.keep_digest(zxid, found);
+        }
+    }
+
+    /// Nothing more is to be applied that the tree may show already: clients may come.
+    pub(crate) fn caught_up(&mut self) {
+        let suspected = self.fuzzy.take().and_then(|fuzzy| fuzzy.differs_at());
+        self.count_unless(suspected.is_none());
+    }
+
+    fn count_unless(&mut self, is_expected: bool) {
+        self.counters.digest_mismatches += u64::from(!is_expected);
     }
 
     fn keep_digest(&mut self, zxid: Zxid, digest: u64) {
@@ -110,6 +137,11 @@ impl Replica {
         }
         self.sessions.remove(session);
     }
+}
+
+/// Whether a transaction changed what it was to change.
+fn is_expected(txn: &Txn, outcome: &Outcome) -> bool {
+    matches!(txn, Txn::Error(_)) || !matches!(outcome, Outcome::Error(_))
 }
 
 fn response(op: OpCode, txn: &Txn, outcome: Outcome) -> Result<Response, ErrorCode> {

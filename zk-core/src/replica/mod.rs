@@ -23,7 +23,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use zk_proto::{ErrorCode, ReplyHeader, Response, SessionId, TxnDigest, Xid, Zxid};
+use zk_proto::{ErrorCode, ReplyHeader, Response, SessionId, Xid, Zxid};
 
 use crate::auth::Policy;
 use crate::connections::Connections;
@@ -31,7 +31,7 @@ use crate::recent::Recent;
 use crate::session_ids::SessionIds;
 use crate::sessions::Sessions;
 use crate::snapshots::Snapshots;
-use crate::tree::{Recovered, Tree};
+use crate::tree::{Fuzzy, Recovered, Tree};
 use crate::watches::{About, Watches};
 use crate::{CloseReason, ConnId, CoreConfig, Counters, DigestAt, Effect, Now, SnapshotView};
 
@@ -60,8 +60,8 @@ pub(crate) struct Replica {
     session_ids: SessionIds,
     snapshots: Snapshots,
     digests: VecDeque<DigestAt>,
-    /// Up to which transaction the tree may show what is still to be applied, and its digest then.
-    fuzzy_until: Option<(Zxid, TxnDigest)>,
+    /// Where the tree may show what is still to be applied.
+    fuzzy: Option<Fuzzy>,
     /// Slots that an event is told to; kept for its memory.
     told: Vec<u32>,
 }
@@ -76,11 +76,11 @@ impl Replica {
         let Recovered {
             tree,
             sessions,
-            fuzzy_until,
+            fuzzy,
             ..
         } = recovered;
         Self {
-            fuzzy_until,
+            fuzzy,
             policy: Policy::new(&config),
             session_ids: SessionIds::new(config.server_id, now.wall_ms, &sessions),
             sessions: Sessions::new(&sessions),
@@ -106,7 +106,7 @@ impl Replica {
         self.sessions = Sessions::new(&recovered.sessions);
         self.recent.clear();
         self.digests.clear();
-        self.fuzzy_until = recovered.fuzzy_until;
+        self.fuzzy = recovered.fuzzy;
     }
 
     /// Sends a transaction to the disk.

@@ -44,6 +44,10 @@ pub(crate) struct Learner {
     epoch: u32,
     /// The membership that the leader had seen last when it began, which UPTODATE puts in force.
     leaders_config: Option<EnsembleConfig>,
+    /// The newest transaction of the state that the leader sent. Until UPTODATE, transactions up to it
+    /// may come again: Apache's leader notes what to forward before it looks up which transaction its
+    /// state is sent as (`LearnerHandler`, 3.9.5).
+    state: Zxid,
     /// When the leader counts as gone if nothing is heard of it.
     patience: Duration,
     /// Proposed and not committed.
@@ -108,6 +112,7 @@ impl Learner {
             dials: 1,
             epoch: 0,
             leaders_config: None,
+            state: Zxid::ZERO,
             patience: now.monotonic + facts.settings.init_timeout(),
             proposed: VecDeque::new(),
             unacked: VecDeque::new(),
@@ -281,6 +286,7 @@ impl Learner {
             }
             FromLeader::Snap { zxid } if self.stage == Stage::Waiting => {
                 self.stage = Stage::Reloading;
+                self.state = zxid;
                 let effect = QuorumEffect::ReceiveSnapshot { link, zxid };
                 replica.effects.push(Effect::Quorum(effect));
                 Ok(())
@@ -378,16 +384,16 @@ impl Learner {
     ) -> Step {
         match packet {
             FromLeader::Proposal { zxid, record } => {
-                if let Some(txn) = log(facts, replica, zxid, record) {
+                if let Some(txn) = self.log(facts, replica, zxid, record) {
                     self.proposed.push_back(txn);
-                    if !self.is_observer {
+                    if !self.is_observer && zxid > self.state {
                         self.unacked.push_back(zxid);
                     }
                 }
             }
             FromLeader::Commit { zxid } => self.commit(replica, zxid),
             FromLeader::Inform { zxid, record } => {
-                if let Some(txn) = log(facts, replica, zxid, record) {
+                if let Some(txn) = self.log(facts, replica, zxid, record) {
                     self.apply(replica, &txn);
                 }
             }
@@ -421,6 +427,8 @@ impl Learner {
                     self.activate(facts, replica, config, self.leader)?;
                     facts.show_config(replica, now);
                 }
+                replica.caught_up();
+                self.state = Zxid::ZERO;
                 self.stage = Stage::Serving;
                 let zxid = Zxid::of_epoch(self.epoch);
                 self.send(replica, &FromLearner::Ack { zxid });
@@ -451,7 +459,7 @@ impl Learner {
                 leader,
                 record,
             } => {
-                if let Some(txn) = log(facts, replica, zxid, record) {
+                if let Some(txn) = self.log(facts, replica, zxid, record) {
                     self.apply(replica, &txn);
                     let config = membership(replica, &txn);
                     return self.activate(facts, replica, config, leader);
@@ -488,6 +496,36 @@ impl Learner {
         Ok(())
     }
 
+    /// Sends a transaction to the disk, unless the leader's state held it; `None` when the server has to
+    /// stop over it.
+    fn log(
+        &self,
+        facts: &mut Facts,
+        replica: &mut Replica,
+        zxid: Zxid,
+        record: Bytes,
+    ) -> Option<Unapplied> {
+        let txn = Unapplied::decode(record.clone());
+        let Some(txn) = txn.ok().filter(|txn| txn.header.zxid == zxid) else {
+            halt(replica, HaltReason::BadProposal { zxid });
+            return None;
+        };
+        if zxid <= self.state {
+            return Some(txn);
+        }
+        if !follows(facts.appended, zxid) {
+            let after = facts.appended;
+            halt(replica, HaltReason::ProposalGap { after, seen: zxid });
+            return None;
+        }
+        // Nobody hears that a reconfig is on disk before its membership is.
+        if let Some(config) = membership(replica, &txn) {
+            facts.propose_config(replica, config);
+        }
+        facts.append(replica, zxid, record);
+        Some(txn)
+    }
+
     fn commit(&mut self, replica: &mut Replica, zxid: Zxid) {
         let expected = self.proposed.front().map(|txn| txn.header.zxid);
         if expected != Some(zxid) {
@@ -509,12 +547,17 @@ impl Learner {
     }
 
     fn apply(&self, replica: &mut Replica, txn: &Unapplied) {
+        if txn.header.zxid <= self.state {
+            return;
+        }
+        if self.stage != Stage::Serving {
+            replica.catch_up(txn);
+            return;
+        }
         if !replica.apply(txn) {
             replica.counters.digest_mismatches += 1;
         }
-        if self.stage == Stage::Serving {
-            replica.snapshot_if_due();
-        }
+        replica.snapshot_if_due();
     }
 
     /// More is on disk: goes on with NEWLEADER, or acknowledges proposals.
@@ -616,26 +659,6 @@ impl Learner {
         }
         self.proposed
     }
-}
-
-/// Sends a transaction to the disk; `None` when the server has to stop over it.
-fn log(facts: &mut Facts, replica: &mut Replica, zxid: Zxid, record: Bytes) -> Option<Unapplied> {
-    let txn = Unapplied::decode(record.clone());
-    let Some(txn) = txn.ok().filter(|txn| txn.header.zxid == zxid) else {
-        halt(replica, HaltReason::BadProposal { zxid });
-        return None;
-    };
-    if !follows(facts.appended, zxid) {
-        let after = facts.appended;
-        halt(replica, HaltReason::ProposalGap { after, seen: zxid });
-        return None;
-    }
-    // Nobody hears that a reconfig is on disk before its membership is.
-    if let Some(config) = membership(replica, &txn) {
-        facts.propose_config(replica, config);
-    }
-    facts.append(replica, zxid, record);
-    Some(txn)
 }
 
 /// The membership that a reconfig puts in force, where that is allowed.

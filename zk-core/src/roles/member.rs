@@ -480,7 +480,7 @@ impl Member {
         }
         let appointed = *appointed;
         for txn in core::mem::take(unapplied) {
-            replica.apply(&txn);
+            replica.catch_up(&txn);
         }
         let last = replica.tree.last_zxid();
         assert_eq!(last, self.facts.flushed, "the tree is what is on disk");

@@ -86,9 +86,9 @@ impl Core {
     /// timeout from `now` on.
     #[must_use]
     pub fn standalone(config: CoreConfig, recovered: Recovered, now: Now) -> Self {
-        let replica = Replica::new(config, recovered, 0, now);
+        let mut replica = Replica::new(config, recovered, 0, now);
         Self {
-            role: Role::Standalone(Standalone::new(&replica, now)),
+            role: Role::Standalone(Standalone::new(&mut replica, now)),
             replica,
         }
     }

@@ -12,7 +12,7 @@ pub(crate) struct Standalone {
 }
 
 impl Standalone {
-    pub(crate) fn new(replica: &Replica, now: Now) -> Self {
+    pub(crate) fn new(replica: &mut Replica, now: Now) -> Self {
         Self {
             authority: Authority::new(replica, replica.tree.last_zxid(), now),
         }

@@ -114,6 +114,10 @@ struct Ensemble {
     flushes: bool,
     /// Whether disks are done when they are to forget transactions.
     truncates: bool,
+    /// Whether disks find what a learner misses.
+    reads_log: bool,
+    /// How many transactions of its state a leader sends again behind it.
+    repeats: usize,
 }
 
 impl Ensemble {
@@ -151,6 +155,8 @@ impl Ensemble {
             read_only_after: None,
             flushes: true,
             truncates: true,
+            reads_log: true,
+            repeats: 0,
         };
         for id in (1..=voters + observers).map(ServerId) {
             let server = Server {
@@ -364,9 +370,16 @@ impl Ensemble {
                 let txns = history
                     .chain(unflushed)
                     .filter(|(zxid, _)| *zxid <= view.zxid);
-                let state = OnWay::State(txns.collect());
+                let txns: Vec<_> = txns.collect();
+                let mut repeated = BytesMut::new();
+                for (zxid, record) in txns.iter().rev().take(self.repeats).rev().cloned() {
+                    FromLeader::Proposal { zxid, record }.encode(&mut repeated);
+                    FromLeader::Commit { zxid }.encode(&mut repeated);
+                }
                 if let Some(&(learner, _)) = self.links.get(&link) {
-                    self.on_way.push_back((link, learner, state));
+                    self.on_way.push_back((link, learner, OnWay::State(txns)));
+                    let repeated = OnWay::Packets(repeated.freeze());
+                    self.on_way.push_back((link, learner, repeated));
                 }
             }
             QuorumEffect::Close(link) => {
@@ -404,8 +417,9 @@ impl Ensemble {
             }
             QuorumEffect::ReadLog { link, after, to } => {
                 let history = server.disk.history();
-                let is_whole =
+                let is_there =
                     after == Zxid::ZERO || history.iter().any(|(zxid, _)| *zxid == after);
+                let is_whole = self.reads_log && is_there;
                 let txns = is_whole.then(|| {
                     let is_asked = |(zxid, _): &(Zxid, Bytes)| *zxid > after && *zxid <= to;
                     history.into_iter().filter(is_asked).collect()
@@ -774,6 +788,35 @@ fn a_learner_far_behind_is_served_from_the_log_or_gets_the_state() {
         assert!(ensemble.core(late).is_serving());
         ensemble.assert_agreed();
     }
+}
+
+/// Apache's leader notes what to forward before it looks up which transaction its state is sent as
+/// (`LearnerHandler`, 3.9.5).
+#[test]
+fn transactions_that_a_leader_repeats_behind_its_state_are_passed_over() {
+    let mut ensemble = Ensemble::new(3, 0);
+    ensemble.recent_txns = 0;
+    ensemble.reads_log = false;
+    ensemble.repeats = 3;
+    let mut ensemble = restarted(ensemble);
+    let late = ensemble.followers()[0];
+    ensemble.kill(late);
+    let leader = ensemble.leader();
+    let mut client = ensemble.connect(leader);
+    for n in 0..5 {
+        ensemble
+            .call(&mut client, create(&format!("/n{n}")))
+            .unwrap();
+    }
+    ensemble.start(late);
+    ensemble.run(Duration::from_secs(1));
+    assert!(ensemble.core(late).is_serving());
+    assert!(
+        ensemble.servers[&late].disk.base.is_some(),
+        "it got the state"
+    );
+    ensemble.call(&mut client, create("/after")).unwrap();
+    ensemble.assert_agreed();
 }
 
 /// It refuses older epochs than the one that it accepted, from a leader that then lost its quorum.

@@ -91,8 +91,8 @@ impl Tree {
     }
 
     /// Applies a transaction that the tree may show already, in part or whole.
-    pub(crate) fn replay(&mut self, header: &TxnHeader, txn: &Txn) {
-        self.process(header, txn, None);
+    pub(crate) fn replay(&mut self, header: &TxnHeader, txn: &Txn) -> Outcome {
+        self.process(header, txn, None)
     }
 
     /// Deletes the ephemerals of sessions that are not open, as a server does before it serves: a

@@ -10,7 +10,7 @@ use zk_proto::{
 };
 
 use super::acl::AclId;
-use super::{ROOT, Tree, TreeOptions, split};
+use super::{Fuzzy, Judged, ROOT, Tree, TreeOptions, split};
 
 /// Why what is on disk is no tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,8 +103,8 @@ pub struct Replay {
     recovered: Recovered,
     denied: Option<AclId>,
     snapshot_zxid: Zxid,
-    /// Until this transaction the tree may show changes of later ones.
-    fuzzy_until: Option<(Zxid, TxnDigest)>,
+    /// Where the tree may show changes of later transactions.
+    fuzzy: Option<Fuzzy>,
     accepts_holes: bool,
 }
 
@@ -137,9 +137,8 @@ pub struct Recovered {
     pub holes: u64,
     /// Between which transactions the first hole is.
     pub first_hole: Option<(Zxid, Zxid)>,
-    /// Where the tree shows later transactions already, in part or whole: the last that it may show,
-    /// and the tree's digest after it.
-    pub fuzzy_until: Option<(Zxid, TxnDigest)>,
+    /// Where the tree may show later transactions already, in part or whole.
+    pub fuzzy: Option<Fuzzy>,
 }
 
 impl Loader {
@@ -316,11 +315,11 @@ impl Loader {
                 first_digest_mismatch: None,
                 holes: 0,
                 first_hole: None,
-                fuzzy_until: None,
+                fuzzy: None,
             },
             denied: self.denied,
             snapshot_zxid: zxid,
-            fuzzy_until: digest.filter(|&(until, _)| until > Zxid::ZERO),
+            fuzzy: Some(Fuzzy::new(digest)),
             accepts_holes: false,
         };
         replay.check_digest(zxid, None);
@@ -342,11 +341,11 @@ impl Replay {
                 first_digest_mismatch: None,
                 holes: 0,
                 first_hole: None,
-                fuzzy_until: None,
+                fuzzy: None,
             },
             denied: None,
             snapshot_zxid: Zxid::ZERO,
-            fuzzy_until: None,
+            fuzzy: None,
             accepts_holes: false,
         }
     }
@@ -423,32 +422,43 @@ impl Replay {
             recovered.nodes_without_acl = recovered.tree.acls.uses(denied);
         }
         recovered.last_zxid = recovered.tree.last_zxid();
-        recovered.fuzzy_until = self.fuzzy_until;
+        recovered.fuzzy = self.fuzzy;
         self.recovered
     }
 
-    /// Compares digests where they mean something: from where the snapshot is no longer fuzzy.
+    /// Compares digests where they mean something: from where the tree is no longer fuzzy.
     fn check_digest(&mut self, zxid: Zxid, of_record: Option<TxnDigest>) -> Checked {
-        let of_snapshot = match self.fuzzy_until {
-            Some((until, _)) if zxid < until => return Checked::Unknown,
-            Some((until, digest)) => {
-                self.fuzzy_until = None;
-                (zxid == until).then_some(digest)
-            }
-            None => None,
+        let found = self.recovered.tree.digest();
+        let of_record = of_record.filter(|digest| digest.version == TxnDigest::VERSION);
+        let of_record = of_record.map(|digest| digest.tree_digest);
+        let differs_at = match self.fuzzy.take() {
+            Some(fuzzy) => match fuzzy.judge(zxid, found, of_record) {
+                Judged::Fuzzy(still) => {
+                    self.fuzzy = Some(still);
+                    return Checked::Unknown;
+                }
+                Judged::Exact => return Checked::Equal,
+                Judged::Differs(at) => at,
+            },
+            None => match of_record {
+                None => return Checked::Unknown,
+                Some(expected) if expected == found => return Checked::Equal,
+                Some(_) => zxid,
+            },
         };
         let recovered = &mut self.recovered;
-        let mut checked = Checked::Unknown;
-        for digest in of_snapshot.iter().chain(&of_record) {
-            if digest.version == TxnDigest::VERSION {
-                checked = Checked::Equal;
-                if digest.tree_digest != recovered.tree.digest() {
-                    recovered.digest_mismatches += 1;
-                    recovered.first_digest_mismatch.get_or_insert(zxid);
-                    return Checked::Differs;
-                }
-            }
-        }
-        checked
+        recovered.digest_mismatches += 1;
+        recovered.first_digest_mismatch.get_or_insert(differs_at);
+        Checked::Differs
+    }
+}
+
+impl Recovered {
+    /// The transaction after which the tree is another one than its digest says. Where it may show
+    /// transactions that are still to come, those can clear the suspicion.
+    #[must_use]
+    pub fn differs_at(&self) -> Option<Zxid> {
+        let suspected = self.fuzzy.and_then(|fuzzy| fuzzy.differs_at());
+        self.first_digest_mismatch.or(suspected)
     }
 }

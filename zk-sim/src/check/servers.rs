@@ -99,7 +99,7 @@ impl Checks {
 
     /// The state was read from disk.
     pub(crate) fn on_recovered(&mut self, now: Time, no: ServerNo, recovered: &Recovered) {
-        if let Some(zxid) = recovered.first_digest_mismatch {
+        if let Some(zxid) = recovered.differs_at() {
             let what = format!("server {} reads a state that is not that of {zxid}", no + 1);
             self.fail(now, "C12", what);
         }

@@ -69,7 +69,7 @@ impl MarkFile {
                 .context(IoOp::SetLength, &path)?;
             file.sync_data().context(IoOp::Sync, &path)?;
             fs.sync_dir(dir).context(IoOp::SyncDir, dir)?;
-            return Ok((Self::new(path, file, 0), None));
+            return Ok((Self::new(path, file, 0, true), None));
         }
         let file = fs.open(&path, OpenMode::Write).context(IoOp::Open, &path)?;
         let (newest, is_written) = read_slots(&*file, &path)?;
@@ -80,15 +80,20 @@ impl MarkFile {
             );
         }
         let (sequence, mark) = newest.unzip();
-        Ok((Self::new(path, file, sequence.unwrap_or(0)), mark))
+        // What the process before wrote last may be in the page cache alone.
+        let is_durable = false;
+        Ok((
+            Self::new(path, file, sequence.unwrap_or(0), is_durable),
+            mark,
+        ))
     }
 
-    fn new(path: PathBuf, file: Box<dyn File>, sequence: u64) -> Self {
+    fn new(path: PathBuf, file: Box<dyn File>, sequence: u64, is_durable: bool) -> Self {
         Self {
             path,
             file,
             sequence,
-            is_durable: true,
+            is_durable,
         }
     }
 
@@ -234,6 +239,19 @@ mod tests {
         file.write(mark(1)).unwrap();
         file.sync().unwrap();
         file.write(mark(2)).unwrap();
+        disk.power_cut(|| false);
+        assert_eq!(MarkFile::open(&disk, dir).unwrap().1, Some(mark(1)));
+    }
+
+    #[test]
+    fn a_mark_that_an_ended_process_left_is_made_durable_by_the_next() {
+        let (disk, dir) = disk();
+        let (mut file, _) = MarkFile::open(&disk, dir).unwrap();
+        file.write(mark(1)).unwrap();
+        drop(file);
+        disk.kill();
+        let (mut file, _) = MarkFile::open(&disk, dir).unwrap();
+        file.sync().unwrap();
         disk.power_cut(|| false);
         assert_eq!(MarkFile::open(&disk, dir).unwrap().1, Some(mark(1)));
     }

@@ -5,7 +5,7 @@ use zk_proto::Zxid;
 use super::follows;
 use super::scan::{Entry, Found, LogScanner};
 use crate::names::DataFile;
-use crate::recover::{damaged, older_end, taken};
+use crate::recover::{damaged, older_end, taken, zxid_in};
 use crate::{FileSystem, RecoverError};
 
 /// The entries of logs that follow one another. An older log may end torn, as Apache's server leaves
@@ -62,10 +62,7 @@ impl LogWalk {
             match scanner.next()? {
                 Some(Found::Header(_)) => {}
                 Some(Found::Entry(entry)) => {
-                    let Some(zxid) = entry.zxid() else {
-                        let what = "the entry is too short for a transaction".to_owned();
-                        return Err(damaged(log, entry.offset, what));
-                    };
+                    let zxid = zxid_in(log, &entry)?;
                     self.last_here = zxid;
                     let log = self.index;
                     return Ok(Some(Step { log, zxid, entry }));

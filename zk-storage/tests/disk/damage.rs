@@ -523,6 +523,24 @@ fn a_mark_of_a_log_that_is_not_the_newest_says_nothing() {
 }
 
 #[test]
+fn a_renamed_log_is_refused() {
+    // Appended to, it would be read after the log that goes on with it.
+    for name in ["log.7", "log.100"] {
+        let disk = disk();
+        let content = disk.content(&path("log.6")).unwrap();
+        disk.lose(&path("log.6"));
+        disk.place(&path(name), &content);
+        match start(&disk, name).unwrap_err() {
+            RecoverError::Damaged { path: by, what, .. } => {
+                assert_eq!(by, path(name));
+                assert!(what.starts_with("the first transaction is 0x6"), "{what}");
+            }
+            error => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
 fn a_lost_newest_log_is_noticed_by_the_mark() {
     let disk = disk();
     disk.lose(&path("log.6"));

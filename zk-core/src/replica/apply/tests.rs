@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::BytesMut;
-use zk_proto::{Acl, CreateTxn, Record as _, SessionId, TxnRecord, Xid};
+use zk_proto::{Acl, CreateTxn, Record as _, SessionId, TxnDigest, TxnRecord, Xid};
 
 use super::*;
 use crate::tree::{Loader, Replay, TreeOptions};
@@ -59,11 +59,18 @@ fn log() -> Vec<TxnRecord> {
     (1..).zip(txns).map(record).collect()
 }
 
-/// Begins with the state after the fourth transaction, sent as the one after the first; which of the
-/// others come out as expected.
-fn follow(log: &[TxnRecord], digest: TxnDigest) -> Vec<bool> {
+fn without_digests(mut log: Vec<TxnRecord>) -> Vec<TxnRecord> {
+    for record in &mut log {
+        record.digest = None;
+    }
+    log
+}
+
+/// Begins with the state after the first `shown` transactions, sent as the one after the first, which
+/// says that it may show them up to the one `said`; zero for nothing. What is counted once those up to `last` are applied.
+fn mismatches(log: &[TxnRecord], said: Zxid, shown: usize, last: usize) -> u64 {
     let mut replay = Replay::empty(OPTIONS);
-    for record in log.iter().take(4) {
+    for record in log.iter().take(shown) {
         replay.replay(record).unwrap();
     }
     let view = replay.finish().tree.view();
@@ -75,29 +82,49 @@ fn follow(log: &[TxnRecord], digest: TxnDigest) -> Vec<bool> {
     while let Some(node) = nodes.next_node() {
         loader.node(&node).unwrap();
     }
-    let loaded = loader.finish_snapshot(Zxid(1), Some((Zxid(4), digest)));
+    let of_it = log.iter().find(|record| record.header.zxid == said);
+    let digest = of_it.and_then(|record| record.digest);
+    let loaded = loader.finish_snapshot(Zxid(1), digest.map(|digest| (said, digest)));
     let now = Now {
         monotonic: Duration::ZERO,
         wall_ms: 1,
     };
     let recovered = loaded.unwrap().finish();
     let mut replica = Replica::new(CoreConfig::default(), recovered, 10, now);
-    let apply = |record: &TxnRecord| {
+    for record in log.iter().take(last).skip(1) {
         let mut bytes = BytesMut::new();
         record.encode(&mut bytes);
-        replica.apply(&Unapplied::decode(bytes.freeze()).unwrap())
-    };
-    log.iter().skip(1).map(apply).collect()
+        replica.catch_up(&Unapplied::decode(bytes.freeze()).unwrap());
+    }
+    replica.caught_up();
+    replica.counters.digest_mismatches
 }
 
 #[test]
 fn what_a_state_shows_already_is_applied_again_and_judged_in_the_end() {
     let log = log();
-    let digest = log.get(3).and_then(|record| record.digest).unwrap();
-    assert_eq!(follow(&log, digest), [true; 4]);
-    let other = TxnDigest {
-        tree_digest: digest.tree_digest + 1,
-        ..digest
-    };
-    assert_eq!(follow(&log, other), [true, true, false, true]);
+    assert_eq!(mismatches(&log, Zxid(4), 4, 5), 0);
+    let mut other = log;
+    for record in other.iter_mut().skip(3) {
+        let digest = record.digest.as_mut().unwrap();
+        digest.tree_digest = digest.tree_digest.wrapping_add(1);
+    }
+    assert_eq!(mismatches(&other, Zxid(4), 4, 5), 1);
+    assert_eq!(mismatches(&other, Zxid(4), 4, 4), 1, "none follows");
+}
+
+#[test]
+fn the_transaction_after_the_last_that_a_state_says_it_shows_may_be_shown_too() {
+    let log = log();
+    assert_eq!(mismatches(&log, Zxid(4), 5, 5), 0);
+    assert_eq!(mismatches(&log, Zxid(4), 5, 4), 1, "it never comes");
+}
+
+#[test]
+fn a_state_that_says_nothing_of_itself_is_judged_when_it_is_served() {
+    let log = log();
+    let said = Zxid(0);
+    assert_eq!(mismatches(&log, said, 5, 5), 0);
+    assert_eq!(mismatches(&log, said, 5, 3), 1, "the rest never comes");
+    assert_eq!(mismatches(&without_digests(log), said, 4, 5), 0);
 }

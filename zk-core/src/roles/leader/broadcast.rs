@@ -61,7 +61,7 @@ enum SyncFrom {
 }
 
 impl Broadcast {
-    pub(super) fn new(replica: &Replica, epoch: Zxid, now: Now) -> Self {
+    pub(super) fn new(replica: &mut Replica, epoch: Zxid, now: Now) -> Self {
         Self {
             authority: Authority::new(replica, epoch, now),
             acked: BTreeMap::new(),
