@@ -203,6 +203,18 @@ impl RawClient {
             .ok_or_else(|| invalid(format!("{op}: {}", reply.header.err)))
     }
 
+    /// Waits until the server closes the socket, which it does without another frame.
+    ///
+    /// # Errors
+    /// When the socket fails, or another frame comes.
+    pub fn wait_for_close(mut self) -> io::Result<()> {
+        match read_frame(&mut self.socket, &mut self.input) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) => Err(error),
+            Ok(frame) => Err(invalid(format!("a frame of {} bytes", frame.len()))),
+        }
+    }
+
     fn xid_of(&mut self, request: &Request) -> Xid {
         match request {
             Request::Ping => Xid::PING,

@@ -49,8 +49,8 @@ pub struct WatchSummary {
 pub struct Counters {
     /// Sessions that expired.
     pub sessions_expired: u64,
-    /// Sessions resumed on another connection.
-    pub sessions_resumed: u64,
+    /// Attempts to resume a session on another connection, whether they succeeded or not.
+    pub resumptions: u64,
     /// Writes refused by a hard quota.
     pub quota_refused: u64,
     /// Writes that passed a soft quota; each deserves a warning, at a bounded rate.

@@ -1,7 +1,7 @@
 //! What every task of one server shares.
 
-use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, AtomicU16};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{mpsc, watch};
@@ -18,6 +18,9 @@ use crate::quota_log::QuotaRefusals;
 use crate::stats::ServerStats;
 use crate::status::Status;
 
+/// The trace mask at the start: requests, packets, sessions and warnings (`ZooTrace`, 3.9.5).
+const TRACE_MASK: i64 = 306;
+
 /// What every task of one server shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -26,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Arc<ServerStats>,
     /// What the core had counted at the last `srst`.
     counters_before: Mutex<Counters>,
+    /// What `stmk` set and `gtmk` shows. It chooses nothing: what is logged is for `--log` to say.
+    pub(crate) trace_mask: AtomicI64,
     pub(crate) quota_refusals: QuotaRefusals,
     pub(crate) complaints: ClientComplaints,
     pub(crate) registry: Registry,
@@ -57,6 +62,7 @@ impl Shared {
             client_address: watch::Sender::new(client_address),
             stats,
             counters_before: Mutex::default(),
+            trace_mask: AtomicI64::new(TRACE_MASK),
             quota_refusals: QuotaRefusals::default(),
             complaints: ClientComplaints::default(),
             clock,

@@ -65,6 +65,7 @@ impl Replica {
                 timeout_ms,
             });
         }
+        self.counters.resumptions += 1;
         if !is_password(request) {
             self.refuse_session(conn, request.read_only.is_some());
             return None;
@@ -104,7 +105,6 @@ impl Replica {
             Some(session) if is_open => {
                 let old = self.sessions.get(session).conn;
                 assert!(old.is_none(), "it was left when the session came back");
-                self.counters.sessions_resumed += 1;
                 self.attach(slot, session);
             }
             Some(_) | None => {

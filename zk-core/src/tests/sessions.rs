@@ -129,7 +129,7 @@ fn a_session_that_comes_back_leaves_its_old_connection() {
     );
     world.handle(Input::Disconnected { conn: client.conn });
     assert!(world.call(&moved, Request::Ping).is_ok());
-    assert_eq!(world.server.counters().sessions_resumed, 1);
+    assert_eq!(world.server.counters().resumptions, 1);
 }
 
 #[test]

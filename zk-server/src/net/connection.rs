@@ -121,7 +121,8 @@ impl From<FrameError> for Ended {
 
 /// What a connection's first bytes ask for.
 enum Opening {
-    Word(Word),
+    /// With the mask that follows `stmk`.
+    Word(Word, i64),
     Handshake(ConnectRequest),
 }
 
@@ -162,7 +163,7 @@ impl Connection {
         match opening.await {
             Err(_) => Ended::HandshakeDeadline,
             Ok(Err(ended)) => ended,
-            Ok(Ok(Opening::Word(word))) => Box::pin(self.answer(word)).await,
+            Ok(Ok(Opening::Word(word, mask))) => Box::pin(self.answer(word, mask)).await,
             Ok(Ok(Opening::Handshake(request))) => {
                 self.is_known_to_core = true;
                 let connect = ToCore::Connect {
@@ -183,20 +184,23 @@ impl Connection {
         let mut pause = OPENING_PAUSE;
         loop {
             if let Some(word) = self.input.first_chunk::<4>().and_then(Word::parse) {
-                self.count_received(1, 4);
-                return Ok(Opening::Word(word));
-            }
-            if let Some(frame) = split_frame(&mut self.input, limit)? {
-                self.count_received(1, frame.len());
+                if let Some(mask) = words::mask(word, &self.input, &self.server) {
+                    self.count_received(1, 4);
+                    return Ok(Opening::Word(word, mask));
+                }
+            } else if let Some(frame) = split_frame(&mut self.input, limit)? {
+                self.count_received(1, 4 + frame.len());
                 let request = ConnectRequest::decode(&mut Reader::new(&frame))
                     .map_err(Ended::BadHandshake)?;
                 let stats = &self.server.stats;
                 stats.connection_requests.fetch_add(1, Relaxed);
-                stats.prep.requests.fetch_add(1, Relaxed);
                 let timed = match request.session_id.0 {
                     0 => Timed::Update,
                     _ => Timed::Not,
                 };
+                if timed == Timed::Update {
+                    stats.prep.requests.fetch_add(1, Relaxed);
+                }
                 self.note_request(OpCode::CREATE_SESSION, Xid(0), timed, frame.len());
                 return Ok(Opening::Handshake(request));
             }
@@ -212,8 +216,11 @@ impl Connection {
     }
 
     /// Answers a four-letter word.
-    async fn answer(&mut self, word: Word) -> Ended {
-        let text = words::answer(word, &self.server).await;
+    async fn answer(&mut self, word: Word, mask: i64) -> Ended {
+        let text = words::answer(word, mask, &self.server).await;
+        if !text.is_empty() {
+            self.server.stats.packets_sent.fetch_add(1, Relaxed);
+        }
         match timeout(
             self.server.config.limits.handshake_deadline,
             self.stream.write_all(text.as_bytes()),
@@ -306,12 +313,12 @@ impl Connection {
         let server_stats = &self.server.stats;
         let mut reads = server_stats.read_latency.batch();
         let mut updates = server_stats.update_latency.batch();
-        let (mut answered, mut event_bytes) = (0, 0);
+        let (mut answered, mut event_bytes, mut reply_bytes) = (0, 0, 0);
         let (mut size_min, mut size_max, mut size_last) = (usize::MAX, 0, 0);
         let weight: usize = replies.iter().map(Outgoing::weight).sum();
         self.output.reserve(weight);
         self.reply_weight += weight;
-        let (count, begin) = (replies.len(), self.output.len());
+        let count = replies.len();
         {
             let mut stats = self.link.stats();
             stats.sent += count as u64;
@@ -320,7 +327,7 @@ impl Connection {
                 let zxid = match reply {
                     Outgoing::Event(frame) => {
                         self.output.extend_from_slice(&frame);
-                        event_bytes += frame.len();
+                        event_bytes += frame.len() - 4;
                         continue;
                     }
                     Outgoing::Accept(response) => {
@@ -354,6 +361,9 @@ impl Connection {
                 answered += 1;
                 stats.answered(request.op, request.xid, zxid, now_ms, latency_ms);
                 let size = self.output.len() - start - 4;
+                if counts_as_response(request.op) {
+                    reply_bytes += size;
+                }
                 size_last = size;
                 size_min = size_min.min(size);
                 size_max = size_max.max(size);
@@ -367,7 +377,6 @@ impl Connection {
             stats.event_bytes.fetch_add(event_bytes as u64, Relaxed);
         }
         if answered > 0 {
-            let reply_bytes = self.output.len() - begin - event_bytes;
             stats.reply_bytes.fetch_add(reply_bytes as u64, Relaxed);
             stats.responses.add(size_last, size_min, size_max);
             stats.outstanding.fetch_sub(answered, Relaxed);
@@ -430,7 +439,8 @@ impl Connection {
             incoming.push(Incoming { header, request });
         }
         if !incoming.is_empty() {
-            self.count_received(incoming.len(), self.request_bytes - before);
+            let bytes = self.request_bytes - before + 4 * incoming.len();
+            self.count_received(incoming.len(), bytes);
             self.link.set_outstanding(self.requests.len());
         }
         Ok(incoming)
@@ -495,7 +505,6 @@ impl Connection {
                 return;
             }
             Ended::Io(error) => {
-                self.server.stats.connections_dropped.fetch_add(1, Relaxed);
                 debug!(%peer, %error, "connection lost");
                 return;
             }
@@ -527,6 +536,8 @@ impl Connection {
             }
             Ended::Stopped => return,
         }
+        // Whoever reads the end finds a server that does not know the connection any more.
+        self.server.registry.retire(&self.link);
         // A socket closed with unread input is reset, and the client may lose what it has not yet
         // read: so the end is announced and the input drained, for a bounded time.
         let linger = async {
@@ -547,4 +558,13 @@ impl Connection {
             debug!(%peer, %error, "connection lost while it was closed");
         }
     }
+}
+
+/// Whether a reply counts among `response_bytes`: only those to requests that pass through the
+/// whole of Apache's pipeline do (`FinalRequestProcessor`, 3.9.5).
+const fn counts_as_response(op: OpCode) -> bool {
+    !matches!(
+        op,
+        OpCode::CREATE_SESSION | OpCode::PING | OpCode::AUTH | OpCode::SASL
+    )
 }

@@ -1,6 +1,6 @@
 //! The open connections, and the limits on how many there may be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,6 +32,8 @@ pub(crate) struct Registry {
 struct Open {
     last_id: u64,
     links: BTreeMap<ConnId, Arc<Link>>,
+    /// Served to the end, and still open: for the limits, and for nobody else.
+    retired: BTreeSet<ConnId>,
     per_address: BTreeMap<IpAddr, u32>,
 }
 
@@ -52,7 +54,7 @@ impl Registry {
     ) -> Result<Arc<Link>, Refusal> {
         let mut open = self.open();
         if let Some(max) = self.total_max
-            && open.links.len() >= max.get() as usize
+            && open.links.len() + open.retired.len() >= max.get() as usize
         {
             return Err(Refusal::Total(max));
         }
@@ -69,10 +71,19 @@ impl Registry {
         Ok(link)
     }
 
+    /// Shows a connection no more: it is served to the end, and its client may take what was written
+    /// last. The limits count it until it is removed.
+    pub(crate) fn retire(&self, link: &Link) {
+        let mut open = self.open();
+        if open.links.remove(&link.id).is_some() {
+            open.retired.insert(link.id);
+        }
+    }
+
     /// Forgets a connection that is closed.
     pub(crate) fn remove(&self, link: &Link) {
         let mut open = self.open();
-        if open.links.remove(&link.id).is_none() {
+        if open.links.remove(&link.id).is_none() && !open.retired.remove(&link.id) {
             return;
         }
         let address = link.peer.ip();
@@ -121,6 +132,18 @@ mod tests {
         registry.remove(&first);
         registry.admit(peer("127.0.0.1:3"), 0).unwrap();
         assert_eq!(registry.len(), 2);
+    }
+
+    #[test]
+    fn a_retired_connection_is_not_shown_and_counts_until_it_is_removed() {
+        let registry = Registry::new(NonZeroU32::new(1), NonZeroU32::new(1));
+        let first = registry.admit(peer("127.0.0.1:1"), 0).unwrap();
+        registry.retire(&first);
+        assert_eq!(registry.len(), 0);
+        assert!(registry.admit(peer("127.0.0.1:2"), 0).is_err());
+        assert!(registry.admit(peer("127.0.0.2:2"), 0).is_err());
+        registry.remove(&first);
+        registry.admit(peer("127.0.0.1:3"), 0).unwrap();
     }
 
     #[test]

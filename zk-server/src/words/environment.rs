@@ -1,9 +1,5 @@
 //! `envi` (`Environment`, 3.9.5). The Java entries stay, because some tools expect them, with
 //! Java's own word for a value that is not there.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the environment is what is asked for"
-)]
 
 use crate::version::FULL_VERSION;
 
@@ -13,7 +9,7 @@ const MIB: u64 = 1024 * 1024;
 pub(super) fn render() -> String {
     let system = rustix::system::uname();
     let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
-    let variable = |name| std::env::var(name).unwrap_or_else(|_| NONE.to_owned());
+    let (name, home) = user().unwrap_or_else(|| (NONE.to_owned(), NONE.to_owned()));
     let folder = std::env::current_dir();
     let folder = folder.map_or_else(|_| NONE.to_owned(), |dir| dir.display().to_string());
     let memory = rustix::system::sysinfo();
@@ -41,8 +37,8 @@ pub(super) fn render() -> String {
         ("os.name", text(system.sysname())),
         ("os.arch", arch.to_owned()),
         ("os.version", text(system.release())),
-        ("user.name", variable("USER")),
-        ("user.home", variable("HOME")),
+        ("user.name", name),
+        ("user.home", home),
         ("user.dir", folder),
         ("os.memory.free", format!("{free}MB")),
         ("os.memory.max", format!("{total}MB")),
@@ -50,4 +46,38 @@ pub(super) fn render() -> String {
     ];
     let lines = entries.map(|(key, value)| format!("{key}={value}\n"));
     format!("Environment:\n{}", lines.concat())
+}
+
+/// Name and home of the user that the process runs as, which Java asks the system for, too; the
+/// variables of the environment may be another's.
+fn user() -> Option<(String, String)> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    entry_of(&users, rustix::process::getuid().as_raw())
+}
+
+/// The entry of a user in the text of `passwd(5)`: `name:password:uid:gid:comment:home:shell`.
+fn entry_of(users: &str, uid: u32) -> Option<(String, String)> {
+    users.lines().find_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        let [name, _, id, _, _, home, _] = fields[..] else {
+            return None;
+        };
+        let is_it = id.parse() == Ok(uid);
+        is_it.then(|| (name.to_owned(), home.to_owned()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_its_number() {
+        let users =
+            "root:x:0:0:root:/root:/bin/sh\n\nbad line\nzk:x:104:110::/var/lib/zk:/bin/false\n";
+        let entry = |name: &str, home: &str| Some((name.to_owned(), home.to_owned()));
+        assert_eq!(entry_of(users, 0), entry("root", "/root"));
+        assert_eq!(entry_of(users, 104), entry("zk", "/var/lib/zk"));
+        assert_eq!(entry_of(users, 110), None);
+    }
 }

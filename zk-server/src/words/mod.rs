@@ -7,6 +7,7 @@ mod monitor;
 mod report;
 
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::oneshot;
 use tracing::debug;
@@ -26,6 +27,7 @@ pub(crate) enum Word {
     Dirs,
     Dump,
     Envi,
+    Gtmk,
     Hash,
     Isro,
     Mntr,
@@ -33,19 +35,21 @@ pub(crate) enum Word {
     Srst,
     Srvr,
     Stat,
+    Stmk,
     Wchc,
     Wchp,
     Wchs,
 }
 
 impl Word {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::Conf,
         Self::Cons,
         Self::Crst,
         Self::Dirs,
         Self::Dump,
         Self::Envi,
+        Self::Gtmk,
         Self::Hash,
         Self::Isro,
         Self::Mntr,
@@ -53,6 +57,7 @@ impl Word {
         Self::Srst,
         Self::Srvr,
         Self::Stat,
+        Self::Stmk,
         Self::Wchc,
         Self::Wchp,
         Self::Wchs,
@@ -73,6 +78,7 @@ impl Word {
             Self::Dirs => "dirs",
             Self::Dump => "dump",
             Self::Envi => "envi",
+            Self::Gtmk => "gtmk",
             Self::Hash => "hash",
             Self::Isro => "isro",
             Self::Mntr => "mntr",
@@ -80,6 +86,7 @@ impl Word {
             Self::Srst => "srst",
             Self::Srvr => "srvr",
             Self::Stat => "stat",
+            Self::Stmk => "stmk",
             Self::Wchc => "wchc",
             Self::Wchp => "wchp",
             Self::Wchs => "wchs",
@@ -96,19 +103,30 @@ impl fmt::Display for Word {
 /// The server does not serve clients.
 struct NotServing;
 
-/// The whole answer to a word.
-pub(crate) async fn answer(word: Word, server: &Shared) -> String {
-    if !server
-        .config
-        .client_port
-        .four_letter_words
-        .allows(word.as_str())
-    {
+/// The mask behind the first four bytes, which `stmk` alone brings, in eight bytes; `None` while it is
+/// still to come.
+pub(crate) fn mask(word: Word, input: &[u8], server: &Shared) -> Option<i64> {
+    if word == Word::Stmk && is_allowed(word, server) {
+        let mask = input.get(4..)?.first_chunk()?;
+        Some(i64::from_be_bytes(*mask))
+    } else {
+        Some(0)
+    }
+}
+
+fn is_allowed(word: Word, server: &Shared) -> bool {
+    let whitelist = &server.config.client_port.four_letter_words;
+    whitelist.allows(word.as_str())
+}
+
+/// The whole answer to a word, with the mask of `stmk`.
+pub(crate) async fn answer(word: Word, mask: i64, server: &Shared) -> String {
+    if !is_allowed(word, server) {
         debug!(%word, "four-letter word refused, it is not in the whitelist");
         return format!("{word} is not executed because it is not in the whitelist.\n");
     }
     debug!(%word, "four-letter word");
-    match try_answer(word, server).await {
+    match try_answer(word, mask, server).await {
         Ok(text) => text,
         Err(NotServing) if word == Word::Isro => "null".to_owned(),
         Err(NotServing) if word == Word::Hash => NOT_SERVING.trim_end().to_owned(),
@@ -116,10 +134,15 @@ pub(crate) async fn answer(word: Word, server: &Shared) -> String {
     }
 }
 
-async fn try_answer(word: Word, server: &Shared) -> Result<String, NotServing> {
+async fn try_answer(word: Word, mask: i64, server: &Shared) -> Result<String, NotServing> {
     Ok(match word {
         Word::Ruok => "imok".to_owned(),
         Word::Envi => environment::render(),
+        Word::Gtmk => server.trace_mask.load(Relaxed).to_string(),
+        Word::Stmk => {
+            server.trace_mask.store(mask, Relaxed);
+            mask.to_string()
+        }
         Word::Conf => report::configuration(server).await?,
         Word::Dirs => {
             ask(server, |_| ()).await?;

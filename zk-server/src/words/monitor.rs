@@ -231,8 +231,8 @@ fn counters(lines: &mut Lines, server: &Shared, state: &CoreState) {
         "sessionless_connections_expired",
         &stats.sessionless_expired,
     );
-    let resumed = now.sessions_resumed - before.sessions_resumed;
-    lines.put("connection_revalidate_count", resumed);
+    let resumptions = now.resumptions - before.resumptions;
+    lines.put("connection_revalidate_count", resumptions);
     let expired = now.sessions_expired - before.sessions_expired;
     lines.put("stale_sessions_expired", expired);
     lines.count("prep_processor_request_queued", &stats.prep.requests);
