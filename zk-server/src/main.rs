@@ -7,12 +7,16 @@
 
 mod logging;
 
+use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use clap::{Args, Parser, Subcommand};
 use futures::future::{join_all, select_all, try_join_all};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use zk_server::{
@@ -195,10 +199,7 @@ fn serve(
 ) -> Result<(), ServerError> {
     raise_file_limit();
     let system = |what| move |source| ServerError::System { what, source };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(system("cannot start the runtime"))?;
+    let runtime = runtime().map_err(system("cannot start the runtime"))?;
     runtime.block_on(async {
         let mut terminate =
             signal(SignalKind::terminate()).map_err(system("cannot wait for signals"))?;
@@ -221,6 +222,21 @@ fn serve(
             _ = interrupt.recv() => std::process::exit(1),
         }
     })
+}
+
+/// Half of the processors serve; the others are for the disk's threads and the kernel. One thread alone
+/// needs no scheduler that wakes others.
+fn runtime() -> io::Result<Runtime> {
+    let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+    let mut builder = match processors / 2 {
+        0 | 1 => Builder::new_current_thread(),
+        workers => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(workers);
+            builder
+        }
+    };
+    builder.enable_all().build()
 }
 
 /// Runs servers until the first of them stops by itself. An ensemble counts as started when all its

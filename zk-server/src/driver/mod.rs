@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 use zk_core::{ConnId, Core, Incoming, Input, Now, QuorumInput};
@@ -138,6 +140,9 @@ impl Driver {
         };
         let mut stop = pin!(stop.cancelled());
         let mut waiting = Vec::with_capacity(MESSAGES_PER_TURN);
+        // Then connections and links that have something for this turn are behind the loop in the
+        // queue of the only thread.
+        let shares_thread = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
         let mut armed = FAR_FUTURE;
         let mut timer = pin!(sleep_until(clock.instant(armed).into()));
         // What the core wants from the start on.
@@ -164,6 +169,9 @@ impl Driver {
                     timer.as_mut().reset(clock.instant(armed).into());
                 }
                 () = &mut stop, if turn.retires_until.is_none() => turn.retire(clock.now()),
+            }
+            if shares_thread {
+                yield_now().await;
             }
             let now = clock.now();
             while let Some(from) = news.take().or_else(|| from_storage.try_recv().ok()) {
