@@ -12,22 +12,18 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hashbrown::HashMap;
 use zk_proto::quorum::EnsembleConfig;
 use zk_proto::{ErrorCode, OpCode, Record as _, Request, SessionId, Txn, TxnDigest, Xid, Zxid};
 
 use crate::Now;
+use crate::blocks::Blocks;
 use crate::prep::{Asked, Prep, Prepared};
 use crate::reaper::Reaper;
 use crate::replica::Replica;
 use crate::tracker::{Owner, Tracker};
 use crate::unapplied::Unapplied;
-
-/// Records are encoded into blocks of this size, as long as there is room for an ordinary one. A
-/// block lives until its last record is written.
-const ENCODE_BYTES: usize = 64 << 10;
-const RECORD_ROOM: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Authority {
@@ -40,8 +36,7 @@ pub(crate) struct Authority {
     pending: VecDeque<Unapplied>,
     /// Made since [`take_made`](Self::take_made).
     made: Vec<Made>,
-    /// Records are encoded into one buffer and split off.
-    encoded: BytesMut,
+    records: Blocks,
 }
 
 /// A transaction to be sent to disks.
@@ -67,7 +62,7 @@ impl Authority {
             opening: HashMap::new(),
             pending: VecDeque::new(),
             made: Vec::new(),
-            encoded: BytesMut::new(),
+            records: Blocks::default(),
         }
     }
 
@@ -205,20 +200,18 @@ impl Authority {
             txn,
             digest,
         } = prepared;
-        if self.encoded.capacity() < RECORD_ROOM {
-            self.encoded.reserve(ENCODE_BYTES);
-        }
-        header.encode(&mut self.encoded);
-        txn.encode(&mut self.encoded);
-        if let Some(tree_digest) = digest {
-            let version = TxnDigest::VERSION;
-            TxnDigest {
-                version,
-                tree_digest,
+        let record = self.records.encode(|out| {
+            header.encode(out);
+            txn.encode(out);
+            if let Some(tree_digest) = digest {
+                let version = TxnDigest::VERSION;
+                TxnDigest {
+                    version,
+                    tree_digest,
+                }
+                .encode(out);
             }
-            .encode(&mut self.encoded);
-        }
-        let record = self.encoded.split().freeze();
+        });
         self.made.push(Made {
             zxid: header.zxid,
             record: record.clone(),

@@ -11,6 +11,7 @@ extern crate alloc;
 
 mod auth;
 mod authority;
+mod blocks;
 mod config;
 mod connections;
 pub mod election;

@@ -22,6 +22,7 @@ use zk_proto::quorum::{EnsembleConfig, FromLeader, FromLearner, LearnerInfo, PRO
 use zk_proto::{OpCode, Record as _, Request, ServerId, SessionId, Txn, Xid, Zxid};
 
 use super::facts::{Facts, Step, follows};
+use crate::blocks::Blocks;
 use crate::replica::Replica;
 use crate::unapplied::Unapplied;
 use crate::{Effect, EpochPromise, HaltReason, LeaveReason, Now, QuorumEffect, QuorumLink};
@@ -60,6 +61,7 @@ pub(crate) struct Learner {
     touched: BTreeMap<SessionId, i32>,
     /// Clients' syncs on their way to the leader.
     syncs: VecDeque<PendingSync>,
+    packets: Blocks,
 }
 
 #[derive(Debug)]
@@ -119,6 +121,7 @@ impl Learner {
             held: Vec::new(),
             touched: BTreeMap::new(),
             syncs: VecDeque::new(),
+            packets: Blocks::default(),
         }
     }
 
@@ -238,8 +241,9 @@ impl Learner {
         }
     }
 
-    fn send(&self, replica: &mut Replica, packet: &FromLearner) {
-        self.send_all(replica, packet.to_bytes());
+    fn send(&mut self, replica: &mut Replica, packet: &FromLearner) {
+        let packet = self.packets.encode(|out| packet.encode(out));
+        self.send_all(replica, packet);
     }
 
     fn send_all(&self, replica: &mut Replica, packets: Bytes) {
@@ -572,12 +576,14 @@ impl Learner {
                 }
             }
             Stage::Serving => {
-                let mut acks = BytesMut::new();
-                while let Some(zxid) = self.unacked.pop_front_if(|zxid| *zxid <= facts.flushed) {
-                    FromLearner::Ack { zxid }.encode(&mut acks);
-                }
+                let acks = self.packets.encode(|out| {
+                    let is_flushed = |zxid: &mut Zxid| *zxid <= facts.flushed;
+                    while let Some(zxid) = self.unacked.pop_front_if(is_flushed) {
+                        FromLearner::Ack { zxid }.encode(out);
+                    }
+                });
                 if !acks.is_empty() {
-                    self.send_all(replica, acks.freeze());
+                    self.send_all(replica, acks);
                 }
             }
             _ => {}
@@ -635,13 +641,12 @@ impl Learner {
         replica.submit(slot, xid, facts.appended, ends);
         let conn = replica.conns.get(slot);
         let session = conn.session;
-        let mut content = BytesMut::new();
-        request.encode(&mut content);
+        let content = self.packets.encode(|out| request.encode(out));
         let packet = FromLearner::Request {
             session,
             xid,
             op: request.op(),
-            content: content.freeze(),
+            content,
             who: conn.who.to_ids(),
         };
         if let Request::Sync { path } = request {

@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use bytes::Bytes;
 
-use super::packet::{Envelope, Packet, kind, packet_of, put_packet};
+use super::packet::{Envelope, Packet, kind, put_packet};
 use crate::{DecodeError, Reader, Record, ServerId, SessionId, Writer, Zxid};
 
 /// Ends the nodes that follow [`FromLeader::Snap`], as a string.
@@ -96,17 +96,14 @@ pub enum FromLeader {
     },
 }
 
-/// A PROPOSAL made once for every follower that it goes to: clones share its memory, and so may
-/// the log, with the slice in which `record` stands.
-#[must_use]
-pub fn proposal_packet(zxid: Zxid, record: &[u8]) -> Bytes {
-    packet_of(kind::PROPOSAL, zxid, record)
+/// Appends a PROPOSAL of a record that is encoded already.
+pub fn put_proposal(out: &mut impl Writer, zxid: Zxid, record: &[u8]) {
+    put_packet(out, kind::PROPOSAL, zxid, Some(&[record]), &[]);
 }
 
-/// An INFORM made once for every observer that it goes to.
-#[must_use]
-pub fn inform_packet(zxid: Zxid, record: &[u8]) -> Bytes {
-    packet_of(kind::INFORM, zxid, record)
+/// Appends an INFORM of a record that is encoded already.
+pub fn put_inform(out: &mut impl Writer, zxid: Zxid, record: &[u8]) {
+    put_packet(out, kind::INFORM, zxid, Some(&[record]), &[]);
 }
 
 impl Packet for FromLeader {}
@@ -227,18 +224,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_made_once_is_the_packet() {
+    fn a_packet_of_an_encoded_record_is_the_packet() {
         let (zxid, record) = (Zxid(5), Bytes::from_static(b"record"));
         let proposal = FromLeader::Proposal {
             zxid,
             record: record.clone(),
         };
-        assert_eq!(proposal_packet(zxid, &record), proposal.to_bytes());
+        let mut out = bytes::BytesMut::new();
+        put_proposal(&mut out, zxid, &record);
+        assert_eq!(out.split(), proposal.to_bytes());
         let inform = FromLeader::Inform {
             zxid,
             record: record.clone(),
         };
-        assert_eq!(inform_packet(zxid, &record), inform.to_bytes());
+        put_inform(&mut out, zxid, &record);
+        assert_eq!(out, inform.to_bytes());
     }
 
     #[test]

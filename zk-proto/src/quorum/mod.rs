@@ -26,7 +26,7 @@ mod server_line;
 pub use address::{Address, Host};
 pub use auth_packet::{AuthPacket, AuthStatus};
 pub use ensemble_config::{EnsembleConfig, EnsembleConfigError, GroupId, Hierarchy};
-pub use from_leader::{FromLeader, SNAPSHOT_SIGNATURE, inform_packet, proposal_packet};
+pub use from_leader::{FromLeader, SNAPSHOT_SIGNATURE, put_inform, put_proposal};
 pub use from_learner::FromLearner;
 pub use initial_message::{
     INITIAL_TEXT_BYTES_MAX, InitialForm, InitialMessage, InitialMessageError,

@@ -20,7 +20,6 @@ use crate::{DecodeError, Id, Reader, Record, Writer, Zxid};
 /// authentications on one connection to get here.
 pub const PACKET_IDS_MAX: usize = 10_000;
 
-const HEAD_BYTES: usize = 16;
 /// Two empty strings.
 const ID_BYTES_MIN: usize = 8;
 
@@ -195,13 +194,6 @@ pub(super) fn put_packet(
     } else {
         out.put_records(who);
     }
-}
-
-/// A packet alone, in one piece of memory.
-pub(super) fn packet_of(kind: i32, zxid: Zxid, record: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(HEAD_BYTES + record.len() + 4);
-    put_packet(&mut out, kind, zxid, Some(&[record]), &[]);
-    out.freeze()
 }
 
 #[cfg(test)]

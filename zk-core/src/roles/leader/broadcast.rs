@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use zk_proto::quorum::{
-    EnsembleConfig, FromLeader, FromLearner, ServerAddress, inform_packet, proposal_packet,
+    EnsembleConfig, FromLeader, FromLearner, ServerAddress, put_inform, put_proposal,
 };
 use zk_proto::{
     ErrorCode, OpCode, Reader, Reconfig, Record as _, Request, ServerId, SessionId, Xid, Zxid,
@@ -28,6 +28,8 @@ use crate::{LeaveReason, Now, QuorumLink};
 /// In the last transactions of an epoch the leader steps down, so that the next epoch begins before
 /// zxids run out.
 const ROLL_OVER: u32 = u32::MAX - (1 << 16);
+/// What a PROPOSAL has besides the record.
+const PROPOSAL_BYTES: usize = 20;
 
 #[derive(Debug)]
 pub(super) struct Broadcast {
@@ -122,24 +124,32 @@ impl Leader {
         }
     }
 
-    /// Proposes what was made: it goes to the disk and to the followers at once.
+    /// Proposes what was made: it goes to the disk and to the followers at once, to these in one piece
+    /// of memory that they share.
     pub(crate) fn propose(&mut self, facts: &mut Facts, replica: &mut Replica, now: Now) {
         let Stage::Broadcast(broadcast) = &mut self.stage else {
             return;
         };
-        let deadline = now.monotonic + facts.settings.sync_timeout();
-        for Made { zxid, record } in broadcast.authority.take_made() {
+        let made = broadcast.authority.take_made();
+        let Some(first) = made.first().map(|made| made.zxid) else {
+            return;
+        };
+        let bytes = |made: &Made| made.record.len() + PROPOSAL_BYTES;
+        let mut packets = BytesMut::with_capacity(made.iter().map(bytes).sum());
+        for Made { zxid, record } in made {
             if let Some((_, config)) = broadcast.reconfig.as_ref().filter(|next| next.0 == zxid) {
                 facts.propose_config(replica, config.clone());
             }
-            let packet = proposal_packet(zxid, &record);
+            put_proposal(&mut packets, zxid, &record);
             facts.append(replica, zxid, record);
-            for (&link, learner) in &mut self.learners {
-                if learner.is_forwarded_to() && !learner.is_observer {
-                    learner.unacked.get_or_insert((zxid, deadline));
-                    if let Some(packets) = learner.hold(packet.clone()) {
-                        send(replica, link, packets);
-                    }
+        }
+        let packets = packets.freeze();
+        let deadline = now.monotonic + facts.settings.sync_timeout();
+        for (&link, learner) in &mut self.learners {
+            if learner.is_forwarded_to() && !learner.is_observer {
+                learner.unacked.get_or_insert((first, deadline));
+                if let Some(packets) = learner.hold(packets.clone()) {
+                    send(replica, link, packets);
                 }
             }
         }
@@ -186,7 +196,7 @@ impl Leader {
             }
             FromLeader::Commit { zxid }.encode(&mut commits);
             if has_observers {
-                informs.extend_from_slice(&inform_packet(zxid, record));
+                put_inform(&mut informs, zxid, record);
             }
         }
         broadcast.authority.commit(replica, agreed, now);

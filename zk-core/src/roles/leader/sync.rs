@@ -13,7 +13,7 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
-use zk_proto::quorum::{FromLeader, proposal_packet};
+use zk_proto::quorum::{FromLeader, put_proposal};
 use zk_proto::{Record as _, Zxid};
 
 use super::learner::Stage as LearnerStage;
@@ -63,7 +63,7 @@ impl Leader {
             && !learner.is_observer
         {
             for (zxid, record) in broadcast.authority.unapplied() {
-                packets.extend_from_slice(&proposal_packet(zxid, record));
+                put_proposal(&mut packets, zxid, record);
             }
         }
         let new_leader = FromLeader::NewLeader {
@@ -117,7 +117,7 @@ fn diff<'a>(first: &FromLeader, txns: impl Iterator<Item = &'a (Zxid, Bytes)>) -
     let mut packets = BytesMut::new();
     first.encode(&mut packets);
     for (zxid, record) in txns {
-        packets.extend_from_slice(&proposal_packet(*zxid, record));
+        put_proposal(&mut packets, *zxid, record);
         FromLeader::Commit { zxid: *zxid }.encode(&mut packets);
     }
     packets.freeze()
