@@ -158,14 +158,18 @@ impl ServerProcess {
         Self { child, address }
     }
 
-    /// Starts this project's server where it must refuse to serve: its exit code and its last words.
+    /// Starts a server where it must refuse to serve: its exit code and its last words.
     ///
     /// # Panics
     /// When its program is missing.
     #[must_use]
-    pub fn refusal(settings: &ServerSettings) -> (Option<i32>, String) {
+    pub fn refusal(flavour: Flavour, settings: &ServerSettings) -> (Option<i32>, String) {
         let config = write_config(settings, free_address());
-        let output = ours(settings, &config).output();
+        let mut command = match flavour {
+            Flavour::Ours => ours(settings, &config),
+            Flavour::Apache => apache(settings, &config),
+        };
+        let output = command.output();
         let output = output.unwrap_or_else(|error| panic!("it does not start: {error}"));
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), words)

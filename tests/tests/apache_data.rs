@@ -375,7 +375,7 @@ fn holes_that_apache_leaves_in_its_logs() {
         server.kill();
 
         if !digest {
-            let (code, words) = ServerProcess::refusal(&settings);
+            let (code, words) = ServerProcess::refusal(Flavour::Ours, &settings);
             assert_eq!(code, Some(1), "{words}");
             assert!(words.contains("txnLog.acceptHoles=true"), "{words}");
             let accepting = settings.clone().line("txnLog.acceptHoles=true");
