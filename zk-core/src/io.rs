@@ -132,6 +132,8 @@ pub enum QuorumInput {
         /// The packets, in order.
         packets: Vec<FromLearner>,
     },
+    /// A learner takes the state of [`QuorumEffect::SendSnapshot`]: more of it was written, or all.
+    Taken(QuorumLink),
     /// A link is gone. After [`QuorumEffect::Close`] it comes as well.
     Closed(QuorumLink),
     /// The epoch of [`QuorumEffect::Promise`] is on disk.

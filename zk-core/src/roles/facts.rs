@@ -53,6 +53,11 @@ impl MemberSettings {
     pub(crate) fn sync_timeout(&self) -> Duration {
         self.tick * self.sync_limit
     }
+
+    /// How long a learner that is being brought up may be silent.
+    pub(crate) fn bring_up_timeout(&self) -> Duration {
+        self.init_timeout() + self.sync_timeout()
+    }
 }
 
 #[derive(Debug)]

@@ -295,6 +295,7 @@ impl Member {
                     }
                 }
             }
+            (QuorumInput::Taken(link), Role::Leading(leader)) => leader.on_taken(facts, link, now),
             (QuorumInput::LogRead { link, txns }, Role::Leading(leader)) => {
                 leader.on_log_read(facts, replica, link, txns);
             }
@@ -320,6 +321,7 @@ impl Member {
             // What is left of a role that was left.
             (
                 QuorumInput::LogRead { .. }
+                | QuorumInput::Taken(_)
                 | QuorumInput::DialFailed { .. }
                 | QuorumInput::FromLeader { .. }
                 | QuorumInput::Closed(_),

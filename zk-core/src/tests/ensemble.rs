@@ -116,6 +116,9 @@ struct Ensemble {
     truncates: bool,
     /// Whether disks find what a learner misses.
     reads_log: bool,
+    /// Whether states stay on their way.
+    holds_states: bool,
+    held: Vec<(QuorumLink, ServerId, OnWay)>,
     /// How many transactions of its state a leader sends again behind it.
     repeats: usize,
 }
@@ -156,6 +159,8 @@ impl Ensemble {
             flushes: true,
             truncates: true,
             reads_log: true,
+            holds_states: false,
+            held: Vec::new(),
             repeats: 0,
         };
         for id in (1..=voters + observers).map(ServerId) {
@@ -445,6 +450,7 @@ impl Ensemble {
                     self.links.remove(&link);
                     self.quorum(to, QuorumInput::Closed(link));
                 }
+                OnWay::State(_) if self.holds_states => self.held.push((link, to, what)),
                 OnWay::State(txns) => {
                     let server = self.servers.get_mut(&to).unwrap();
                     server.disk.base = Some(Base { txns });
@@ -817,6 +823,42 @@ fn transactions_that_a_leader_repeats_behind_its_state_are_passed_over() {
     );
     ensemble.call(&mut client, create("/after")).unwrap();
     ensemble.assert_agreed();
+}
+
+#[test]
+fn a_learner_is_waited_for_as_long_as_it_takes_the_state() {
+    for takes in [true, false] {
+        let mut ensemble = Ensemble::new(3, 0);
+        (ensemble.recent_txns, ensemble.reads_log) = (0, false);
+        let mut ensemble = restarted(ensemble);
+        let late = ensemble.followers()[0];
+        ensemble.kill(late);
+        let leader = ensemble.leader();
+        let mut client = ensemble.connect(leader);
+        ensemble.call(&mut client, create("/missed")).unwrap();
+        ensemble.holds_states = true;
+        ensemble.start(late);
+        ensemble.run(Duration::from_millis(100));
+        let (link, to, state) = ensemble.held.pop().unwrap();
+        for n in 0..10 {
+            if takes {
+                ensemble.quorum(leader, QuorumInput::Taken(link));
+            }
+            let mut client = ensemble.connect(leader);
+            ensemble
+                .call(&mut client, create(&format!("/n{n}")))
+                .unwrap();
+            ensemble.run(TICK * 5);
+        }
+        assert_eq!(ensemble.links.contains_key(&link), takes);
+        if takes {
+            ensemble.holds_states = false;
+            ensemble.on_way.push_back((link, to, state));
+            ensemble.run(Duration::from_secs(1));
+            assert!(ensemble.core(late).is_serving());
+            ensemble.assert_agreed();
+        }
+    }
 }
 
 /// It refuses older epochs than the one that it accepted, from a leader that then lost its quorum.

@@ -92,6 +92,7 @@ impl Ensemble {
                 QuorumInput::Dialled { attempt, link }
             }
             QuorumEvent::DialFailed { attempt } => QuorumInput::DialFailed { attempt },
+            QuorumEvent::Taken(link) => QuorumInput::Taken(link),
             QuorumEvent::Closed(link) => {
                 self.links.remove(&link);
                 QuorumInput::Closed(link)

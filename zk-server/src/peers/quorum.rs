@@ -88,6 +88,8 @@ pub(crate) enum Event {
         /// What follows the last one, if that is SNAP.
         state: Option<StateStream>,
     },
+    /// More of a state was written to a learner, or all of it.
+    Taken(QuorumLink),
     /// The link is gone.
     Closed(QuorumLink),
 }
@@ -214,7 +216,7 @@ async fn serve<P: Incoming>(
     let ended = tokio::select! {
         biased;
         () = outgoing.must_close() => Ended::Here,
-        ended = write_all(outgoing, output) => ended,
+        ended = write_all(outgoing, output, to_loop, link) => ended,
         ended = reading.read_all(input) => ended,
     };
     if matches!(ended, Ended::Here) && outgoing.is_finishing() {
@@ -387,7 +389,13 @@ async fn read_state(
     Ok(following)
 }
 
-async fn write_all(outgoing: &Outgoing, mut socket: WriteHalf<'_>) -> Ended {
+/// Writes whatever is to be sent.
+async fn write_all(
+    outgoing: &Outgoing,
+    mut socket: WriteHalf<'_>,
+    to_loop: &mpsc::Sender<FromPeer>,
+    link: QuorumLink,
+) -> Ended {
     let mut packets = VecDeque::new();
     while let Some(items) = outgoing.take().await {
         for item in items {
@@ -398,7 +406,7 @@ async fn write_all(outgoing: &Outgoing, mut socket: WriteHalf<'_>) -> Ended {
                     if let Err(error) = written {
                         return error.into();
                     }
-                    if let Err(ended) = write_state(view, &mut socket).await {
+                    if let Err(ended) = write_state(view, &mut socket, to_loop, link).await {
                         return ended;
                     }
                 }
@@ -449,7 +457,12 @@ fn advance(packets: &mut VecDeque<Bytes>, mut bytes: usize) {
 }
 
 /// Encodes a state on a thread of its own while it is written.
-async fn write_state(view: SnapshotView, socket: &mut WriteHalf<'_>) -> Result<(), Ended> {
+async fn write_state(
+    view: SnapshotView,
+    socket: &mut WriteHalf<'_>,
+    to_loop: &mpsc::Sender<FromPeer>,
+    link: QuorumLink,
+) -> Result<(), Ended> {
     let zxid = view.zxid;
     let (to_socket, mut pieces) = mpsc::channel(PIECES_WAITING_MAX);
     let encoding = spawn_blocking(move || {
@@ -458,6 +471,7 @@ async fn write_state(view: SnapshotView, socket: &mut WriteHalf<'_>) -> Result<(
     });
     while let Some(piece) = pieces.recv().await {
         socket.write_all(&piece).await?;
+        tell(to_loop, Event::Taken(link)).await;
     }
     match encoding.await {
         Ok(Some(bytes)) => {

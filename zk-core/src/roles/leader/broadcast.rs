@@ -548,9 +548,8 @@ impl Leader {
         }
         self.next_beat = now.monotonic + facts.settings.tick / 2;
         let is_lost = |learner: &Learner| {
-            let is_late = learner
-                .unacked
-                .is_some_and(|(_, deadline)| deadline <= now.monotonic);
+            let is_late = learner.is_synced()
+                && (learner.unacked).is_some_and(|(_, deadline)| deadline <= now.monotonic);
             learner.patience <= now.monotonic || is_late
         };
         let learners = self.learners.iter();

@@ -118,9 +118,18 @@ impl Leader {
     }
 
     pub(crate) fn on_accepted(&mut self, facts: &Facts, link: QuorumLink, now: Now) {
-        let patience = facts.settings.init_timeout() + facts.settings.sync_timeout();
-        let before = (self.learners).insert(link, Learner::new(now.monotonic + patience));
+        let patience = now.monotonic + facts.settings.bring_up_timeout();
+        let before = (self.learners).insert(link, Learner::new(patience));
         assert!(before.is_none(), "link {link:?} is numbered twice");
+    }
+
+    /// However long the state is, a learner that takes it is there.
+    pub(crate) fn on_taken(&mut self, facts: &Facts, link: QuorumLink, now: Now) {
+        if let Some(learner) = self.learners.get_mut(&link)
+            && !learner.is_synced()
+        {
+            learner.patience = now.monotonic + facts.settings.bring_up_timeout();
+        }
     }
 
     pub(crate) fn on_closed(&mut self, facts: &Facts, link: QuorumLink) {
@@ -382,6 +391,10 @@ impl Leader {
     ) -> Step {
         let learner = self.learners.get_mut(&link).expect("the link is open");
         learner.stage = LearnerStage::Acked;
+        learner.patience = now.monotonic + facts.settings.sync_timeout();
+        if let Some((_, deadline)) = &mut learner.unacked {
+            *deadline = learner.patience;
+        }
         self.try_broadcast(facts, replica, now)
     }
 
