@@ -13,30 +13,39 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
 use zk_proto::quorum::EnsembleConfig;
 use zk_proto::{ErrorCode, OpCode, Record as _, Request, SessionId, Txn, TxnDigest, Xid, Zxid};
 
-use crate::Now;
 use crate::blocks::Blocks;
+use crate::elsewhere::Elsewhere;
 use crate::prep::{Asked, Prep, Prepared};
 use crate::reaper::Reaper;
 use crate::replica::Replica;
 use crate::tracker::{Owner, Tracker};
 use crate::unapplied::Unapplied;
+use crate::{LocalSessions, Now};
 
 #[derive(Debug)]
 pub(crate) struct Authority {
     pub(crate) tracker: Tracker,
     prep: Prep,
     reaper: Reaper,
-    /// Sessions whose createSession is not applied yet, and through which server they come.
-    opening: HashMap<SessionId, Owner>,
+    /// Local sessions of other servers; `None` where there are none.
+    elsewhere: Option<Elsewhere>,
     /// Made and not yet applied.
     pending: VecDeque<Unapplied>,
     /// Made since [`take_made`](Self::take_made).
     made: Vec<Made>,
     records: Blocks,
+}
+
+/// What a session that asks for something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// One of the ensemble.
+    Global,
+    /// Known only to the server that its client is connected to: it may own nothing.
+    Local,
 }
 
 /// A transaction to be sent to disks.
@@ -59,7 +68,8 @@ impl Authority {
             tracker,
             prep: Prep::new(&replica.config, &replica.tree, after),
             reaper: Reaper::new(&replica.config, now.monotonic),
-            opening: HashMap::new(),
+            elsewhere: (replica.config.local_sessions != LocalSessions::Off)
+                .then(|| Elsewhere::new(replica.config.server_id)),
             pending: VecDeque::new(),
             made: Vec::new(),
             records: Blocks::default(),
@@ -104,20 +114,60 @@ impl Authority {
         self.pending
     }
 
-    /// Whether a session may ask for something through this server.
+    /// As what a session may ask for something through this server.
     ///
     /// # Errors
     /// SESSIONEXPIRED when it is over, SESSIONMOVED when its client went to another server.
-    pub(crate) fn claim(&mut self, session: SessionId, owner: Owner) -> Result<(), ErrorCode> {
+    pub(crate) fn claim(
+        &mut self,
+        replica: &Replica,
+        session: SessionId,
+        owner: Owner,
+    ) -> Result<Claim, ErrorCode> {
+        if !self.tracker.is_open(session) {
+            let is_local = match owner {
+                Owner::Here => replica.is_local(session),
+                Owner::Learner(_) => {
+                    (self.elsewhere.as_ref()).is_some_and(|elsewhere| elsewhere.may_be(session))
+                }
+            };
+            return match is_local {
+                true => Ok(Claim::Local),
+                false => Err(ErrorCode::SESSION_EXPIRED),
+            };
+        }
         match self.tracker.owner(session) {
-            _ if !self.tracker.is_open(session) => Err(ErrorCode::SESSION_EXPIRED),
-            Some(other) if other != owner => Err(ErrorCode::SESSION_MOVED),
-            Some(_) => Ok(()),
+            Some(other) if other != owner => return Err(ErrorCode::SESSION_MOVED),
+            Some(_) => {}
             None => {
                 self.tracker.set_owner(session, owner);
-                Ok(())
             }
         }
+        Ok(Claim::Global)
+    }
+
+    /// A session's client comes to a server; whether the session is open. One whose createSession is not
+    /// applied is known to the server alone that upgrades it: at another its client is told that it is
+    /// over, and then it has to be.
+    pub(crate) fn resume(
+        &mut self,
+        replica: &Replica,
+        session: SessionId,
+        owner: Owner,
+        granted: Duration,
+        now: Now,
+    ) -> bool {
+        if !self.tracker.is_open(session) {
+            return false;
+        }
+        let is_opening = !replica.sessions.is_global(session);
+        if is_opening && self.tracker.owner(session) != Some(owner) {
+            self.close_session(replica, session, Xid(0), now);
+            return false;
+        }
+        self.tracker.set_owner(session, owner);
+        self.tracker.touch(session, granted, now.monotonic);
+        true
     }
 
     /// Makes a transaction of a write.
@@ -140,7 +190,8 @@ impl Authority {
         self.make(prepared);
     }
 
-    /// Begins a session that comes through `owner`.
+    /// Begins a session that comes through `owner`, or makes a local one of that server global. It may
+    /// ask for something before the transaction is applied.
     pub(crate) fn create_session(
         &mut self,
         session: SessionId,
@@ -149,7 +200,8 @@ impl Authority {
         owner: Owner,
         now: Now,
     ) {
-        self.opening.insert(session, owner);
+        let granted = timeout(timeout_ms);
+        (self.tracker).open(session, granted, Some(owner), now.monotonic);
         let prepared = (self.prep).create_session(session, xid, timeout_ms, now.wall_ms);
         self.make(prepared);
     }
@@ -163,6 +215,9 @@ impl Authority {
         now: Now,
     ) {
         self.tracker.set_closing(session);
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.on_ended(session);
+        }
         let prepared = (self.prep).close_session(&replica.tree, session, xid, now.wall_ms);
         self.make(prepared);
     }
@@ -191,7 +246,7 @@ impl Authority {
 
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.opening.is_empty() && self.prep.is_idle()
+        self.pending.is_empty() && self.prep.is_idle()
     }
 
     fn make(&mut self, prepared: Prepared) {
@@ -240,10 +295,10 @@ impl Authority {
             let Unapplied { header, txn, .. } = pending;
             self.prep.on_applied(header.zxid);
             match txn {
+                // Its client waited, and has its whole timeout from now on.
                 Txn::CreateSession { timeout_ms } => {
-                    let owner = self.opening.remove(&header.session);
-                    let timeout = timeout(timeout_ms);
-                    (self.tracker).open(header.session, timeout, owner, now.monotonic);
+                    let granted = timeout(timeout_ms);
+                    (self.tracker).touch(header.session, granted, now.monotonic);
                 }
                 Txn::CloseSession { .. } => self.tracker.remove(header.session),
                 _ => {}

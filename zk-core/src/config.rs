@@ -40,6 +40,8 @@ pub struct CoreConfig {
     pub extended_types: bool,
     /// Whether hard quotas refuse writes and soft ones are counted (`enforceQuota`).
     pub enforce_quota: bool,
+    /// Whether sessions begin as local ones. A server that is alone knows none.
+    pub local_sessions: LocalSessions,
     /// Whether ACLs are not looked at (`skipACL`).
     pub skip_acl: bool,
     /// Whether reconfig is answered with UNIMPLEMENTED instead of RECONFIGDISABLED
@@ -60,6 +62,20 @@ pub struct CoreConfig {
     pub reaper: ReaperConfig,
     /// How clients prove who they are.
     pub auth: AuthConfig,
+}
+
+/// Whether sessions begin as local ones, which only the server knows that their clients are connected
+/// to: they cost no transaction, and cannot own ephemerals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalSessions {
+    /// Every session is known to the whole ensemble.
+    Off,
+    /// They stay local: the creation of an ephemeral is refused with EPHEMERALONLOCALSESSION
+    /// (`localSessionsEnabled`).
+    Kept,
+    /// They become sessions of the ensemble when they first create an ephemeral
+    /// (`localSessionsUpgradingEnabled` as well).
+    Upgraded,
 }
 
 /// How containers and znodes with a time to live are deleted (`ContainerManager`).
@@ -118,6 +134,7 @@ impl Default for CoreConfig {
             txn_bytes_max: 2 * 0xf_ffff,
             ephemeral_bytes_per_session_max: 0xf_ffff,
             extended_types: false,
+            local_sessions: LocalSessions::Off,
             enforce_quota: false,
             skip_acl: false,
             reconfig_enabled: false,

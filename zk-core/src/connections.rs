@@ -50,6 +50,8 @@ pub(crate) struct Waiting {
 pub(crate) enum Turn {
     /// Serve a request that is no write.
     Serve(Request),
+    /// End the session, which is local.
+    End,
     /// Give an answer that is known already.
     Answer {
         zxid: AnswerZxid,

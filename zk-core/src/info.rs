@@ -11,6 +11,8 @@ use crate::ConnId;
 pub struct SessionInfo {
     /// The session.
     pub id: SessionId,
+    /// Whether the whole ensemble knows it, or only this server.
+    pub is_global: bool,
     /// The timeout granted.
     pub timeout: Duration,
     /// When it expires if nothing is heard, on the monotonic clock: the end of its bucket. `None`

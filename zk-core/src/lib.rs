@@ -15,6 +15,7 @@ mod blocks;
 mod config;
 mod connections;
 pub mod election;
+mod elsewhere;
 mod info;
 mod io;
 mod prep;
@@ -37,7 +38,7 @@ mod unapplied;
 mod watches;
 
 pub use auth::{ACL_ENTRIES_MAX, AUTH_BYTES_MAX};
-pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, ReaperConfig};
+pub use config::{AuthConfig, CoreConfig, DigestAlgorithm, LocalSessions, ReaperConfig};
 pub use info::{Counters, DigestAt, LearnerStatus, SessionInfo, WatchSummary};
 pub use io::{
     CloseReason, ConnId, Effect, EpochPromise, HaltReason, Incoming, Input, LeaveReason, Now,

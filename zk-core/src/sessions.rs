@@ -1,8 +1,9 @@
 //! The sessions that are open, as every server of an ensemble knows them, and what those on this
 //! server wait for.
 //!
-//! A session is here from the moment its createSession is applied until its closeSession is. When it
-//! expires is the [tracker](crate::tracker)'s to know, on the one server that makes transactions.
+//! A session of the ensemble is here from the moment its createSession is applied until its closeSession
+//! is. When it expires is the [tracker](crate::tracker)'s to know, on the one server that makes
+//! transactions. Sessions that no transaction tells of are [local](crate::replica) ones.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -19,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// The timeout of its createSession, which outlives restarts.
     pub(crate) timeout_ms: i32,
+    /// Whether the whole ensemble knows it: its createSession is applied.
+    pub(crate) is_global: bool,
     /// The slot of the connection that it is on.
     pub(crate) conn: Option<u32>,
     /// Its requests that wait for a transaction or for the leader, in the order asked here.
@@ -35,6 +38,9 @@ pub(crate) struct Submitted {
     pub(crate) conn: ConnId,
     /// The newest transaction made when it was asked: its own is newer.
     pub(crate) after: Zxid,
+    /// It wants an ephemeral for a session that is local and stays so. The leader may not know more than that
+    /// there is no such session.
+    pub(crate) wants_too_much: bool,
 }
 
 impl Session {
@@ -69,6 +75,8 @@ impl Session {
 pub(crate) struct Sessions {
     slots: Slab<Session>,
     by_id: HashMap<SessionId, u32>,
+    /// How many are known here only.
+    here_only: usize,
 }
 
 impl Sessions {
@@ -81,15 +89,31 @@ impl Sessions {
         sessions
     }
 
-    /// Opens a session; one that is open already gets the timeout.
+    /// Opens a session of the ensemble; one that is open already gets the timeout.
     pub(crate) fn open(&mut self, id: SessionId, timeout_ms: i32) -> u32 {
-        if let Some(slot) = self.slot_of(id) {
-            self.get_mut(slot).timeout_ms = timeout_ms;
-            return slot;
+        let Some(slot) = self.slot_of(id) else {
+            return self.insert(id, timeout_ms, true);
+        };
+        let session = self.slots.get_mut(slot);
+        session.timeout_ms = timeout_ms;
+        if !core::mem::replace(&mut session.is_global, true) {
+            self.here_only -= 1;
         }
+        slot
+    }
+
+    /// Opens a session that is known here only.
+    pub(crate) fn open_here(&mut self, id: SessionId, timeout_ms: i32) -> u32 {
+        assert!(self.slot_of(id).is_none(), "session {id} is open");
+        self.here_only += 1;
+        self.insert(id, timeout_ms, false)
+    }
+
+    fn insert(&mut self, id: SessionId, timeout_ms: i32, is_global: bool) -> u32 {
         let slot = self.slots.insert(Session {
             id,
             timeout_ms,
+            is_global,
             conn: None,
             submitted: VecDeque::new(),
             answered: 0,
@@ -114,6 +138,16 @@ impl Sessions {
         self.by_id.len()
     }
 
+    /// Number of sessions of the ensemble.
+    pub(crate) fn global_len(&self) -> usize {
+        self.by_id.len() - self.here_only
+    }
+
+    /// Whether the session is one of the ensemble.
+    pub(crate) fn is_global(&self, id: SessionId) -> bool {
+        (self.slot_of(id)).is_some_and(|slot| self.get(slot).is_global)
+    }
+
     /// All sessions, in order of their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
         let mut slots: Vec<_> = self.by_id.iter().map(|(&id, &slot)| (id, slot)).collect();
@@ -121,9 +155,10 @@ impl Sessions {
         slots.into_iter().map(|(_, slot)| self.get(slot))
     }
 
-    /// All sessions with their timeouts, in order of their ids.
+    /// The sessions of the ensemble with their timeouts, in order of their ids.
     pub(crate) fn persisted(&self) -> Vec<SnapshotSession> {
-        let sessions = self.iter().map(|session| SnapshotSession {
+        let sessions = self.iter().filter(|session| session.is_global);
+        let sessions = sessions.map(|session| SnapshotSession {
             id: session.id,
             timeout_ms: session.timeout_ms,
         });
@@ -143,6 +178,7 @@ impl Sessions {
     pub(crate) fn remove(&mut self, slot: u32) -> Session {
         let session = self.slots.remove(slot);
         self.by_id.remove(&session.id);
+        self.here_only -= usize::from(!session.is_global);
         session
     }
 }
@@ -159,6 +195,7 @@ mod tests {
             xid: Xid(xid),
             conn: CONN,
             after: Zxid(after),
+            wants_too_much: false,
         }
     }
 
@@ -197,11 +234,25 @@ mod tests {
         for id in [3, -1, 2] {
             sessions.open(SessionId(id), 1_000);
         }
+        sessions.open_here(SessionId(1), 1_000);
         let ids: Vec<_> = sessions
             .persisted()
             .iter()
             .map(|session| session.id.0)
             .collect();
         assert_eq!(ids, vec![-1, 2, 3]);
+    }
+
+    #[test]
+    fn sessions_that_are_known_here_only_are_counted_apart() {
+        let mut sessions = Sessions::default();
+        sessions.open(SessionId(1), 1_000);
+        let slots = [2, 3].map(|id| sessions.open_here(SessionId(id), 1_000));
+        assert_eq!((sessions.len(), sessions.global_len()), (3, 1));
+        assert_eq!(sessions.open(SessionId(2), 2_000), slots[0]);
+        assert_eq!((sessions.len(), sessions.global_len()), (3, 2));
+        assert!(sessions.is_global(SessionId(2)) && !sessions.is_global(SessionId(3)));
+        sessions.remove(slots[1]);
+        assert_eq!((sessions.len(), sessions.global_len()), (2, 2));
     }
 }

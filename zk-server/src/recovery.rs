@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 use zk_core::election::ElectionConfig;
 use zk_core::tree::{Loader, Recovered, RecoveryError, Replay, TreeOptions};
-use zk_core::{Core, CoreConfig, MemberSettings, Now, SnapshotView};
+use zk_core::{Core, CoreConfig, LocalSessions, MemberSettings, Now, SnapshotView};
 use zk_proto::{Acl, SnapshotNode, SnapshotSession, TxnDigest, TxnRecord, Zxid};
 use zk_storage::{
     Epochs, FileSystem, History, LogWriter, RecoveredFrom, RecoveryReport, Restore, RestoreError,
@@ -163,6 +163,11 @@ fn member(
     let core_config = CoreConfig {
         // The top byte of a session's id, which holds no more of the number.
         server_id: id.0.to_le_bytes()[0],
+        local_sessions: match quorum.has_local_sessions {
+            false => LocalSessions::Off,
+            true if quorum.upgrades_local_sessions => LocalSessions::Upgraded,
+            true => LocalSessions::Kept,
+        },
         ..core_config(config)
     };
     let ensemble = membership.ensemble.clone();

@@ -68,6 +68,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) effects: &'a mut Vec<Effect>,
     pub(crate) who: &'a Identities,
     pub(crate) session: SessionId,
+    /// How the creation of an ephemeral is refused: the whole ensemble must know the session.
+    pub(crate) may_own: Result<(), ErrorCode>,
     pub(crate) xid: Xid,
     pub(crate) time_ms: i64,
 }
@@ -387,6 +389,9 @@ impl Prep {
         }
         if mode.is_ttl() != is_ttl || is_ttl && !(1..=TTL_MS_MAX).contains(&create.ttl_ms) {
             return Err(ErrorCode::BAD_ARGUMENTS);
+        }
+        if mode.is_ephemeral() {
+            asked.may_own?;
         }
         let Create { mut path, data, .. } = create;
         let parent_end = parent_of(&path).ok_or(ErrorCode::BAD_ARGUMENTS)?.len();

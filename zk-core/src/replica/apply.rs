@@ -109,7 +109,10 @@ impl Replica {
             return;
         };
         if self.conns.get(slot).id == answered.conn {
-            let result = response(header.op, txn, outcome);
+            let mut result = response(header.op, txn, outcome);
+            if answered.wants_too_much {
+                result = result_of_local_session(result);
+            }
             if result == Err(ErrorCode::SESSION_MOVED) {
                 self.close(slot, CloseReason::SessionMoved);
                 return;
@@ -135,7 +138,7 @@ impl Replica {
             };
             self.close(slot, reason);
         }
-        self.sessions.remove(session);
+        self.forget_session(session);
     }
 }
 
@@ -169,6 +172,24 @@ fn response(op: OpCode, txn: &Txn, outcome: Outcome) -> Result<Response, ErrorCo
         }
         Outcome::Error(code) => return Err(code),
     })
+}
+
+/// Says why a local session may not own an ephemeral, where it was only said that there is no such session.
+fn result_of_local_session(result: Result<Response, ErrorCode>) -> Result<Response, ErrorCode> {
+    let said = |code| match code {
+        ErrorCode::SESSION_EXPIRED => ErrorCode::EPHEMERAL_ON_LOCAL_SESSION,
+        code => code,
+    };
+    match result {
+        Ok(Response::Multi(parts)) => {
+            let parts = parts.into_iter().map(|part| match part {
+                MultiResult::Error(code) => MultiResult::Error(said(code)),
+                part => part,
+            });
+            Ok(Response::Multi(parts.collect()))
+        }
+        result => result.map_err(said),
+    }
 }
 
 fn result(op: OpCode, outcome: Outcome) -> MultiResult {

@@ -116,18 +116,13 @@ impl Replica {
         }
     }
 
-    /// A session begins that no transaction tells of; its connection waits for it.
+    /// A session of the ensemble begins; here its connection may wait for it.
     pub(crate) fn open_session(&mut self, id: SessionId, timeout_ms: i32) {
+        self.local.remove(id);
         let session = self.sessions.open(id, timeout_ms);
         if let Some(slot) = self.conns.take_awaiting(id) {
             self.attach(slot, session);
         }
-    }
-
-    /// The timeout granted to the session's connection.
-    pub(crate) fn granted(&self, id: SessionId) -> Option<Duration> {
-        let session = self.sessions.get(self.sessions.slot_of(id)?);
-        Some(self.conns.get(session.conn?).granted)
     }
 
     /// A session ends of which no transaction tells.
@@ -136,8 +131,13 @@ impl Replica {
             if let Some(slot) = self.sessions.get(session).conn {
                 self.close(slot, reason);
             }
-            self.sessions.remove(session);
+            self.forget_session(session);
         }
+    }
+
+    pub(super) fn forget_session(&mut self, slot: u32) {
+        let session = self.sessions.remove(slot);
+        self.local.remove(session.id);
     }
 
     pub(crate) fn refuse(&mut self, conn: ConnId, reason: CloseReason) {

@@ -16,6 +16,7 @@
 
 mod apply;
 mod connect;
+mod local;
 mod requests;
 mod watching;
 
@@ -31,11 +32,13 @@ use crate::recent::Recent;
 use crate::session_ids::SessionIds;
 use crate::sessions::Sessions;
 use crate::snapshots::Snapshots;
+use crate::tracker::Tracker;
 use crate::tree::{Fuzzy, Recovered, Tree};
 use crate::watches::{About, Watches};
 use crate::{CloseReason, ConnId, CoreConfig, Counters, DigestAt, Effect, Now, SnapshotView};
 
 pub(crate) use connect::Resuming;
+pub(crate) use local::Ask;
 pub(crate) use requests::is_write;
 
 /// Every such transaction's digest is kept, and so many of them (`DataTree`).
@@ -48,6 +51,8 @@ pub(crate) struct Replica {
     pub(crate) policy: Policy,
     pub(crate) tree: Tree,
     pub(crate) sessions: Sessions,
+    /// When the local sessions expire.
+    pub(crate) local: Tracker,
     pub(crate) conns: Connections,
     pub(crate) watches: Watches,
     pub(crate) counters: Counters,
@@ -84,6 +89,7 @@ impl Replica {
             policy: Policy::new(&config),
             session_ids: SessionIds::new(config.server_id, now.wall_ms, &sessions),
             sessions: Sessions::new(&sessions),
+            local: Tracker::new(config.tick),
             conns: Connections::default(),
             watches: Watches::default(),
             recent: Recent::new(recent_txns),
@@ -102,6 +108,7 @@ impl Replica {
     /// Another state takes the place of this one. There are no clients.
     pub(crate) fn replace(&mut self, recovered: Recovered) {
         assert!(self.conns.is_empty(), "clients saw another state");
+        assert_eq!(self.local.len(), 0, "local sessions end with a role");
         self.tree = recovered.tree;
         self.sessions = Sessions::new(&recovered.sessions);
         self.recent.clear();

@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use zk_proto::{Auth, ErrorCode, OpCode, Request, Response, SessionId, Xid, Zxid};
 
-use super::Replica;
+use super::{Ask, Replica};
 use crate::connections::{AnswerZxid, Turn, Waiting};
 use crate::read::{Reader, watch_set};
 use crate::sessions::Submitted;
@@ -31,6 +31,7 @@ impl Replica {
             result,
             close,
         };
+        let session = self.conns.get(slot).session;
         let must_prove = !matches!(header.op, OpCode::AUTH | OpCode::SASL)
             && !self.policy.admits(&self.conns.get(slot).who);
         let turn = match request {
@@ -38,6 +39,7 @@ impl Replica {
                 let result = Err(ErrorCode::SESSION_CLOSED_REQUIRE_SASL_AUTH);
                 answer(AnswerZxid::Zero, result, Some(CloseReason::AuthRequired))
             }
+            Ok(Request::CloseSession) if self.is_local(session) => Turn::End,
             Ok(request) if is_submitted(&request) => return Some(request),
             Ok(Request::Auth(auth)) => self.authenticate(slot, auth),
             // Apache's server without SASL answers each token with none, and proves nothing.
@@ -54,8 +56,23 @@ impl Replica {
         } else {
             header.xid
         };
+        self.stand_in_line(slot, xid, turn);
+        None
+    }
+
+    /// Answers a request with an error when it has its turn.
+    pub(crate) fn refuse_request(&mut self, slot: u32, xid: Xid, code: ErrorCode) {
+        let turn = Turn::Answer {
+            zxid: AnswerZxid::Newest,
+            result: Err(code),
+            close: None,
+        };
+        self.stand_in_line(slot, xid, turn);
+    }
+
+    fn stand_in_line(&mut self, slot: u32, xid: Xid, turn: Turn) {
         let conn = self.conns.get_mut(slot);
-        conn.is_ending = matches!(turn, Turn::Answer { close: Some(_), .. });
+        conn.is_ending = matches!(turn, Turn::Answer { close: Some(_), .. } | Turn::End);
         let session = self.sessions.get(conn.attached.expect("it is heard"));
         if conn.waiting.is_empty() && session.turn() == session.answered() {
             self.take_turn(slot, xid, turn);
@@ -66,18 +83,19 @@ impl Replica {
                 what: turn,
             });
         }
-        None
     }
 
     /// Notes that a request waits for its transaction, which will be newer than `after`.
-    pub(crate) fn submit(&mut self, slot: u32, xid: Xid, after: Zxid, ends: bool) {
+    pub(crate) fn submit(&mut self, slot: u32, xid: Xid, after: Zxid, ask: Ask) {
+        let is_local = self.is_local(self.conns.get(slot).session);
         let conn = self.conns.get_mut(slot);
-        conn.is_ending |= ends;
+        conn.is_ending |= ask == Ask::End;
         let session = (self.sessions).get_mut(conn.attached.expect("it is heard"));
         session.submit(Submitted {
             xid,
             conn: conn.id,
             after,
+            wants_too_much: ask == Ask::Ephemeral && is_local,
         });
     }
 
@@ -138,6 +156,11 @@ impl Replica {
             Turn::Serve(request) => {
                 let result = self.serve(slot, &request);
                 self.reply(conn, xid, self.tree.last_zxid(), result);
+            }
+            Turn::End => {
+                self.reply(conn, xid, self.tree.last_zxid(), Ok(Response::Empty));
+                let session = self.conns.get(slot).session;
+                self.drop_session(session, CloseReason::SessionClosed);
             }
             Turn::Answer {
                 zxid,

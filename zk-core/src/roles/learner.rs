@@ -23,7 +23,7 @@ use zk_proto::{OpCode, Record as _, Request, ServerId, SessionId, Txn, Xid, Zxid
 
 use super::facts::{Facts, Step, follows};
 use crate::blocks::Blocks;
-use crate::replica::Replica;
+use crate::replica::{Ask, Replica};
 use crate::unapplied::Unapplied;
 use crate::{Effect, EpochPromise, HaltReason, LeaveReason, Now, QuorumEffect, QuorumLink};
 
@@ -590,7 +590,7 @@ impl Learner {
         }
     }
 
-    /// A client's session begins: the leader has to agree.
+    /// A client's session begins, or is local and becomes one of the ensemble: the leader has to agree.
     pub(crate) fn create_session(
         &mut self,
         replica: &mut Replica,
@@ -637,8 +637,11 @@ impl Learner {
         xid: Xid,
         request: Request,
     ) {
-        let ends = matches!(request, Request::CloseSession);
-        replica.submit(slot, xid, facts.appended, ends);
+        let ask = Ask::of(&request);
+        if let Some((session, timeout_ms)) = replica.upgrade_for(slot, ask) {
+            self.create_session(replica, session, timeout_ms);
+        }
+        replica.submit(slot, xid, facts.appended, ask);
         let conn = replica.conns.get(slot);
         let session = conn.session;
         let content = self.packets.encode(|out| request.encode(out));

@@ -175,10 +175,7 @@ impl Member {
     pub(crate) fn next_deadline(&self, is_retiring: bool) -> Option<Duration> {
         let role = match &self.role {
             Role::Settling { .. } => None,
-            Role::Looking(looking) => match &looking.read_only {
-                Some(read_only) => read_only.tracker.next_deadline(),
-                None => looking.read_only_at,
-            },
+            Role::Looking(looking) => looking.read_only_at,
             Role::Leading(leader) => Some(leader.next_deadline(is_retiring)),
             Role::Learning(learner) => learner.next_deadline(),
         };
@@ -432,6 +429,7 @@ impl Member {
         for slot in replica.conns.slots() {
             replica.close(slot, CloseReason::NotServing);
         }
+        replica.end_local();
         replica.sessions.forget_submitted();
         let appointed = match reason {
             LeaveReason::Reconfigured { leader } => leader,
@@ -507,12 +505,9 @@ impl Member {
 
 impl Looking {
     fn on_tick(&mut self, replica: &mut Replica, now: Now) {
-        match &mut self.read_only {
-            Some(read_only) => read_only.on_tick(replica, now),
-            None if self.read_only_at.is_some_and(|at| at <= now.monotonic) => {
-                self.read_only = Some(ReadOnly::begin(replica));
-            }
-            None => {}
+        if self.read_only_at.is_some_and(|at| at <= now.monotonic) {
+            self.read_only_at = None;
+            self.read_only = Some(ReadOnly::begin(replica));
         }
     }
 }

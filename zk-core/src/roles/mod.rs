@@ -12,18 +12,18 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use zk_proto::quorum::{EnsembleConfig, ServerState};
-use zk_proto::{ConnectRequest, Request, ServerId, SessionId, Xid, Zxid};
+use zk_proto::{ConnectRequest, ErrorCode, Request, ServerId, SessionId, Xid, Zxid};
 
 use crate::auth::Identities;
-use crate::authority::Authority;
+use crate::authority::{Authority, Claim};
 use crate::election::ElectionConfig;
 use crate::prep::Asked;
-use crate::replica::{Replica, Resuming, is_write};
+use crate::replica::{Ask, Replica, Resuming, is_write};
 use crate::tracker::Owner;
 use crate::tree::{Recovered, Tree};
 use crate::{
     CloseReason, ConnId, CoreConfig, Counters, DigestAt, Effect, Incoming, Input, LearnerStatus,
-    Now, SessionInfo, SnapshotView, WatchSummary,
+    LocalSessions, Now, SessionInfo, SnapshotView, WatchSummary,
 };
 use facts::Facts;
 pub use facts::MemberSettings;
@@ -84,8 +84,17 @@ impl<'a> Decider<'a> {
 impl Core {
     /// A server that is alone, on top of what storage recovered. Every session gets its whole
     /// timeout from `now` on.
+    ///
+    /// # Panics
+    /// When sessions are to begin as local ones: they are known to one server in any case.
     #[must_use]
     pub fn standalone(config: CoreConfig, recovered: Recovered, now: Now) -> Self {
+        let local_sessions = config.local_sessions;
+        assert_eq!(
+            local_sessions,
+            LocalSessions::Off,
+            "a server alone has none"
+        );
         let mut replica = Replica::new(config, recovered, 0, now);
         Self {
             role: Role::Standalone(Standalone::new(&mut replica, now)),
@@ -138,10 +147,13 @@ impl Core {
             },
             Input::Retire => self.replica.is_retiring = true,
             Input::SnapshotWritten { .. } => self.replica.on_snapshot_written(),
-            Input::Tick => match &mut self.role {
-                Role::Standalone(role) => role.authority.on_tick(&mut self.replica, now),
-                Role::Member(member) => member.on_tick(&mut self.replica, now),
-            },
+            Input::Tick => {
+                self.replica.expire_local(now);
+                match &mut self.role {
+                    Role::Standalone(role) => role.authority.on_tick(&mut self.replica, now),
+                    Role::Member(member) => member.on_tick(&mut self.replica, now),
+                }
+            }
             Input::Quorum(input) => match &mut self.role {
                 Role::Standalone(_) => panic!("a server alone has no peers: {input:?}"),
                 Role::Member(member) => member.on_quorum(&mut self.replica, input, now),
@@ -162,10 +174,12 @@ impl Core {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let is_retiring = self.replica.is_retiring;
-        match &self.role {
+        let role = match &self.role {
             Role::Standalone(role) => role.authority.next_deadline(is_retiring),
             Role::Member(member) => member.next_deadline(is_retiring),
-        }
+        };
+        let local = self.replica.local_deadline();
+        role.into_iter().chain(local).min()
     }
 
     /// Asks for a snapshot of the present state with [`Effect::Snapshot`]; `false` when one is
@@ -209,6 +223,18 @@ impl Core {
             (Maker::Nobody, _) => {}
             (Maker::ReadOnly(read_only), wanted) => read_only.connect(replica, wanted, now),
             (
+                _,
+                Resuming::New {
+                    session,
+                    timeout_ms,
+                },
+            ) if replica.config.local_sessions != LocalSessions::Off => {
+                replica.begin_local(session, timeout_ms, now);
+            }
+            (_, Resuming::Own { session, slot }) if replica.is_local(session) => {
+                replica.resume_local(session, slot, now);
+            }
+            (
                 Maker::Here(authority),
                 Resuming::New {
                     session,
@@ -217,10 +243,7 @@ impl Core {
             ) => authority.create_session(session, Xid(0), timeout_ms, Owner::Here, now),
             (Maker::Here(authority), Resuming::Own { session, slot }) => {
                 let granted = replica.conns.get(slot).granted;
-                let is_open = authority.tracker.set_owner(session, Owner::Here);
-                if is_open {
-                    authority.tracker.touch(session, granted, now.monotonic);
-                }
+                let is_open = authority.resume(replica, session, Owner::Here, granted, now);
                 replica.resume(session, is_open);
             }
             (
@@ -243,15 +266,14 @@ impl Core {
         };
         let conn = self.replica.conns.get(slot);
         let (session, granted, granted_ms) = (conn.session, conn.granted, conn.granted_ms());
-        match self.decider().0.maker() {
-            Maker::Nobody => {}
+        let (decider, replica) = self.decider();
+        match decider.maker() {
+            _ if replica.touch_local(session, granted, now) => {}
+            Maker::Nobody | Maker::ReadOnly(_) => {}
             Maker::Here(authority) => {
                 authority.tracker.touch(session, granted, now.monotonic);
             }
             Maker::Leader(learner) => learner.touch(session, granted_ms),
-            Maker::ReadOnly(read_only) => {
-                read_only.tracker.touch(session, granted, now.monotonic);
-            }
         }
         for incoming in requests {
             if !self.hears(slot, session) {
@@ -268,9 +290,10 @@ impl Core {
         replica.is_heard(slot)
             && match decider.maker() {
                 Maker::Nobody => false,
-                Maker::Here(authority) => authority.tracker.is_open(session),
-                Maker::Leader(_) => true,
-                Maker::ReadOnly(read_only) => read_only.tracker.is_open(session),
+                Maker::Here(authority) => {
+                    replica.is_local(session) || authority.tracker.is_open(session)
+                }
+                Maker::Leader(_) | Maker::ReadOnly(_) => true,
             }
     }
 
@@ -287,12 +310,12 @@ impl Core {
             Decider::Quorum(leader, facts) => {
                 match replica.on_request(slot, incoming, is_write_or_sync) {
                     Some(Request::Sync { path }) => {
-                        replica.submit(slot, xid, facts.appended, false);
+                        replica.submit(slot, xid, facts.appended, Ask::Other);
                         let session = replica.conns.get(slot).session;
                         leader.sync_here(facts, replica, session, xid, path);
                     }
                     Some(Request::Reconfig(request)) => {
-                        replica.submit(slot, xid, facts.appended, false);
+                        replica.submit(slot, xid, facts.appended, Ask::Other);
                         let conn = replica.conns.get(slot);
                         let (session, who) = (conn.session, conn.who.clone());
                         let asker = Asker {
@@ -310,9 +333,8 @@ impl Core {
                 }
             }
             Decider::ReadOnly(read_only) => {
-                if let Some(request) = replica.on_request(slot, incoming, is_write_or_sync) {
-                    let conn = replica.conns.get(slot).id;
-                    read_only.refuse(replica, slot, conn, xid, &request);
+                if (replica.on_request(slot, incoming, is_write_or_sync)).is_some() {
+                    read_only.refuse(replica, slot, xid);
                 }
             }
             Decider::Leader(learner, facts) => {
@@ -337,13 +359,17 @@ fn submit(
     request: Request,
     now: Now,
 ) {
-    let ends = matches!(request, Request::CloseSession);
-    replica.submit(slot, xid, authority.last_zxid(), ends);
+    let ask = Ask::of(&request);
+    if let Some((session, timeout_ms)) = replica.upgrade_for(slot, ask) {
+        authority.create_session(session, Xid(0), timeout_ms, Owner::Here, now);
+    }
+    replica.submit(slot, xid, authority.last_zxid(), ask);
     let conn = replica.conns.get(slot);
     let session = conn.session;
-    if let Err(code) = authority.claim(session, Owner::Here) {
+    let claimed = authority.claim(replica, session, Owner::Here);
+    if let Err(code) = claimed {
         authority.refuse(session, xid, now, code);
-    } else if ends {
+    } else if ask == Ask::End {
         authority.close_session(replica, session, xid, now);
     } else {
         let asked = Asked {
@@ -353,6 +379,10 @@ fn submit(
             effects: &mut replica.effects,
             who: &conn.who,
             session,
+            may_own: match claimed {
+                Ok(Claim::Local) => Err(ErrorCode::EPHEMERAL_ON_LOCAL_SESSION),
+                _ => Ok(()),
+            },
             xid,
             time_ms: now.wall_ms,
         };
@@ -394,13 +424,14 @@ impl Core {
         }
     }
 
-    /// The open sessions, in order of their ids.
+    /// The open sessions, in order of their ids, the local ones of this server among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionInfo> + '_ {
         self.replica.sessions.iter().map(|session| {
             let conn = session.conn.map(|slot| self.replica.conns.get(slot));
             let timeout_ms = u64::try_from(session.timeout_ms).unwrap_or(0);
             SessionInfo {
                 id: session.id,
+                is_global: session.is_global,
                 timeout: conn.map_or(Duration::from_millis(timeout_ms), |conn| conn.granted),
                 expires: self.expires(session.id),
                 conn: conn.map(|conn| conn.id),
@@ -409,10 +440,11 @@ impl Core {
     }
 
     fn expires(&self, session: SessionId) -> Option<Duration> {
-        match &self.role {
+        let here = self.replica.local.expires(session);
+        here.or_else(|| match &self.role {
             Role::Standalone(role) => role.authority.tracker.expires(session),
             Role::Member(member) => member.expires(session),
-        }
+        })
     }
 
     /// What the server does in its ensemble; `None` when it is alone.
@@ -475,10 +507,16 @@ impl Core {
         }
     }
 
-    /// Number of open sessions.
+    /// Number of open sessions that the whole ensemble knows.
     #[must_use]
-    pub fn session_count(&self) -> usize {
-        self.replica.sessions.len()
+    pub fn global_session_count(&self) -> usize {
+        self.replica.sessions.global_len()
+    }
+
+    /// Number of open sessions that only this server knows.
+    #[must_use]
+    pub fn local_session_count(&self) -> usize {
+        self.replica.local.len()
     }
 
     /// The session that a connection carries or opens.
@@ -488,6 +526,7 @@ impl Core {
         let conn = conns.get(conns.slot_of(conn)?);
         Some(SessionInfo {
             id: conn.session,
+            is_global: self.replica.sessions.is_global(conn.session),
             timeout: conn.granted,
             expires: self.expires(conn.session),
             conn: Some(conn.id),

@@ -1,5 +1,7 @@
 //! Ensembles: servers, their disks, and links between them that keep the order.
 
+mod local_sessions;
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -22,8 +24,8 @@ use crate::election::ElectionConfig;
 use crate::tree::{Recovered, Replay, TreeOptions};
 use crate::unapplied::Unapplied;
 use crate::{
-    ConnId, Core, CoreConfig, Effect, EpochPromise, Input, MemberSettings, Now, QuorumEffect,
-    QuorumInput, QuorumLink,
+    ConnId, Core, CoreConfig, Effect, EpochPromise, Input, LocalSessions, MemberSettings, Now,
+    QuorumEffect, QuorumInput, QuorumLink,
 };
 
 const TICK: Duration = Duration::from_millis(100);
@@ -110,6 +112,7 @@ struct Ensemble {
     reconfig_enabled: bool,
     skip_acl: bool,
     read_only_after: Option<Duration>,
+    local_sessions: LocalSessions,
     /// Whether disks flush by themselves.
     flushes: bool,
     /// Whether disks are done when they are to forget transactions.
@@ -156,6 +159,7 @@ impl Ensemble {
             reconfig_enabled: false,
             skip_acl: false,
             read_only_after: None,
+            local_sessions: LocalSessions::Off,
             flushes: true,
             truncates: true,
             reads_log: true,
@@ -192,6 +196,7 @@ impl Ensemble {
             session_timeout_max: TICK * 200,
             reconfig_enabled: self.reconfig_enabled,
             skip_acl: self.skip_acl,
+            local_sessions: self.local_sessions,
             ..CoreConfig::default()
         };
         let settings = MemberSettings {
@@ -615,7 +620,11 @@ impl Ensemble {
             .collect();
         let state = |id: ServerId| {
             let core = self.core(id);
-            (core.last_zxid(), core.tree().digest(), core.session_count())
+            (
+                core.last_zxid(),
+                core.tree().digest(),
+                core.global_session_count(),
+            )
         };
         for &id in &up {
             assert_eq!(state(id), state(up[0]), "{id} and {}", up[0]);
@@ -690,7 +699,7 @@ fn writes_through_every_server_are_applied_everywhere() {
         );
     }
     ensemble.assert_agreed();
-    assert_eq!(ensemble.core(ServerId(1)).session_count(), 4);
+    assert_eq!(ensemble.core(ServerId(1)).global_session_count(), 4);
 }
 
 #[test]
@@ -1509,7 +1518,7 @@ fn a_silent_reader_of_a_server_without_a_leader_is_let_go() {
     assert!(!ensemble.servers[&ServerId(2)].closed.contains(&client.conn));
     ensemble.run(Duration::from_millis(1_500));
     assert!(ensemble.servers[&ServerId(2)].closed.contains(&client.conn));
-    assert_eq!(ensemble.core(ServerId(2)).session_count(), 0);
+    assert_eq!(ensemble.core(ServerId(2)).local_session_count(), 0);
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn sessions_outlive_their_connection_and_the_server() {
         .call(&client, create_mode("/e", CreateMode::Ephemeral))
         .unwrap();
     world.handle(Input::Disconnected { conn: client.conn });
-    assert_eq!(world.server.session_count(), 1);
+    assert_eq!(world.server.global_session_count(), 1);
     let mut world = World::on(CoreConfig::default(), world.recover());
     let client = world.reconnect(&client);
     assert_eq!(world.take_text(), ["accept 1 10000"]);
@@ -177,7 +177,7 @@ fn a_session_expires_through_the_log() {
     world.flush();
     assert_eq!(world.take_text(), ["close 1 SessionExpired"]);
     assert!(world.server.tree().get("/e").is_none());
-    assert_eq!(world.server.session_count(), 0);
+    assert_eq!(world.server.global_session_count(), 0);
     assert_eq!(world.server.counters().sessions_expired, 1);
 }
 
@@ -189,10 +189,10 @@ fn any_request_keeps_a_session_alive() {
         world.tick(5_000);
         world.call(&client, Request::Ping).unwrap();
     }
-    assert_eq!(world.server.session_count(), 1);
+    assert_eq!(world.server.global_session_count(), 1);
     world.tick(13_000);
     world.flush();
-    assert_eq!(world.server.session_count(), 0);
+    assert_eq!(world.server.global_session_count(), 0);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_server_that_retires_ends_no_session_and_asks_for_no_tick() {
     world.tick(20_000);
     assert_eq!(world.server.next_deadline(), None);
     world.flush();
-    assert_eq!(world.server.session_count(), 1);
+    assert_eq!(world.server.global_session_count(), 1);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn a_client_that_closes_gets_its_answer_and_then_the_end() {
             "close 1 SessionClosed"
         ]
     );
-    assert_eq!(world.server.session_count(), 0);
+    assert_eq!(world.server.global_session_count(), 0);
     assert_eq!(world.server.session_of(client.conn), None);
 }
 
@@ -333,10 +333,10 @@ fn a_connection_lost_while_its_session_opens_leaves_the_session_to_expire() {
     world.handle(Input::Disconnected { conn });
     world.flush();
     assert_eq!(world.take_text(), [""; 0]);
-    assert_eq!(world.server.session_count(), 1);
+    assert_eq!(world.server.global_session_count(), 1);
     world.tick(9_000);
     world.flush();
-    assert_eq!(world.server.session_count(), 0);
+    assert_eq!(world.server.global_session_count(), 0);
 }
 
 #[test]

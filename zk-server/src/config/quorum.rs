@@ -64,6 +64,10 @@ pub struct QuorumConfig {
     /// `sync.asksQuorum`: whether a sync waits until a quorum has confirmed that the leader still
     /// leads.
     pub sync_asks_quorum: bool,
+    /// `localSessionsEnabled`: whether sessions begin as local ones.
+    pub has_local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: whether they become global when they create an ephemeral.
+    pub upgrades_local_sessions: bool,
     /// `snapshotSizeFactor`: the share of a snapshot's size up to which a learner is sent the log's
     /// transactions instead; `None` is never.
     pub snapshot_size_factor: Option<f64>,
@@ -90,6 +94,8 @@ impl QuorumConfig {
         vote_interval_max: Duration::ZERO,
         leader_serves: true,
         sync_asks_quorum: false,
+        has_local_sessions: false,
+        upgrades_local_sessions: false,
         snapshot_size_factor: None,
         listens_on_all: false,
         bind_attempts: None,

@@ -198,8 +198,8 @@ fn gauges(lines: &mut Lines, server: &Shared, state: &CoreState) {
     lines.put("max_latency", latency.max());
     lines.put("outstanding_requests", stats.outstanding.load(Relaxed));
     lines.put("znode_count", state.node_count);
-    lines.put("global_sessions", state.sessions);
-    lines.put("local_sessions", 0);
+    lines.put("global_sessions", state.global_sessions);
+    lines.put("local_sessions", state.local_sessions);
     lines.put("watch_count", state.watches);
     lines.put("approximate_data_size", state.data_bytes);
     lines.put("packets_sent", stats.packets_sent.load(Relaxed));

@@ -17,7 +17,7 @@ use super::learner::{Learner, Stage as LearnerStage};
 use super::reconfig::next_config;
 use super::{Leader, Stage, send};
 use crate::auth::Identities;
-use crate::authority::{Authority, Made};
+use crate::authority::{Authority, Claim, Made};
 use crate::prep::Asked;
 use crate::quorum::Membership;
 use crate::replica::{Replica, is_write};
@@ -276,6 +276,7 @@ impl Leader {
                     effects: &mut replica.effects,
                     who,
                     session,
+                    may_own: Ok(()),
                     xid,
                     time_ms: now.wall_ms,
                 };
@@ -432,11 +433,9 @@ impl Leader {
                 session,
                 timeout_ms,
             } => {
-                let valid = authority.tracker.set_owner(session, Owner::Learner(link));
-                if valid {
-                    let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
-                    authority.tracker.touch(session, timeout, now.monotonic);
-                }
+                let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+                let owner = Owner::Learner(link);
+                let valid = authority.resume(replica, session, owner, timeout, now);
                 let packet = FromLeader::Revalidated { session, valid };
                 send(replica, link, packet.to_bytes());
             }
@@ -501,10 +500,13 @@ impl Leader {
             authority.create_session(session, xid, timeout_ms, owner, now);
             return;
         }
-        if let Err(code) = authority.claim(session, owner) {
-            authority.refuse(session, xid, now, code);
-            return;
-        }
+        let claim = match authority.claim(replica, session, owner) {
+            Ok(claim) => claim,
+            Err(code) => {
+                authority.refuse(session, xid, now, code);
+                return;
+            }
+        };
         if op == OpCode::CLOSE_SESSION {
             authority.close_session(replica, session, xid, now);
             return;
@@ -522,6 +524,10 @@ impl Leader {
                     effects: &mut replica.effects,
                     who: &who,
                     session,
+                    may_own: match claim {
+                        Claim::Global => Ok(()),
+                        Claim::Local => Err(ErrorCode::SESSION_EXPIRED),
+                    },
                     xid,
                     time_ms: now.wall_ms,
                 };

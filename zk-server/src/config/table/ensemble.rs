@@ -103,6 +103,24 @@ pub(super) const KEYS: &[Key] = &[
          does.",
     ),
     Key::ensemble(
+        "localSessionsEnabled",
+        File,
+        Form::Bool,
+        Some("false"),
+        Some(|c, v| c.quorum.has_local_sessions = v.bool()),
+        "Whether sessions begin as local ones, which only the server knows that their clients are \
+         connected to: they cost no write, end with that server's role, and own no ephemerals.",
+    ),
+    Key::ensemble(
+        "localSessionsUpgradingEnabled",
+        File,
+        Form::Bool,
+        Some("false"),
+        Some(|c, v| c.quorum.upgrades_local_sessions = v.bool()),
+        "Whether a local session becomes one of the whole ensemble when it first creates an ephemeral; \
+         otherwise that is refused.",
+    ),
+    Key::ensemble(
         "electionAlg",
         File,
         Form::OneOf(&["3"]),
@@ -302,20 +320,6 @@ pub(super) const KEYS: &[Key] = &[
         "an observer follows whom the voters name, without a delay",
     ),
     Key::no_effect(
-        "localSessionsEnabled",
-        File,
-        Form::Bool,
-        &["false"],
-        GLOBAL_SESSIONS,
-    ),
-    Key::no_effect(
-        "localSessionsUpgradingEnabled",
-        File,
-        Form::Bool,
-        &["false"],
-        GLOBAL_SESSIONS,
-    ),
-    Key::no_effect(
         "oraclePath",
         File,
         Form::Path,
@@ -430,8 +434,6 @@ const NO_SASL: &str = "there is no SASL authentication between servers";
 const NO_OBSERVER_MASTER: &str = "observers follow the leader, not other followers";
 
 const OBSERVERS_STORE: &str = "an observer always keeps a log and snapshots";
-
-const GLOBAL_SESSIONS: &str = "every session is known to the whole ensemble";
 
 const TRIES_ALL: &str = "a server's addresses are tried side by side";
 

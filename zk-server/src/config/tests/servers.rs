@@ -46,7 +46,8 @@ fn what_a_member_is_told_reaches_its_fields() {
                  cnxTimeout=700\nelectionPortBindRetry=0\ntcpKeepAlive=true\n\
                  fastleader.minNotificationInterval=100\nsnapshotSizeFactor=-1\n\
                  fastleader.maxNotificationInterval=5000\nsync.asksQuorum=true\n\
-                 leaderConnectDelayDuringRetryMs=50\nlimits.bytesPerPeer=1000";
+                 leaderConnectDelayDuringRetryMs=50\nlocalSessionsEnabled=true\n\
+                 localSessionsUpgradingEnabled=true\nlimits.bytesPerPeer=1000";
     let config = member(&format!("{THREE}\n{lines}"), "1").unwrap().config;
     let quorum = &config.quorum;
     assert_eq!(quorum.connect_limit, NonZeroU32::new(3));
@@ -58,6 +59,7 @@ fn what_a_member_is_told_reaches_its_fields() {
     assert_eq!(quorum.connect_delay.as_millis(), 50);
     assert!(!quorum.leader_serves && quorum.listens_on_all && quorum.has_keep_alive);
     assert!(quorum.sync_asks_quorum);
+    assert!(quorum.has_local_sessions && quorum.upgrades_local_sessions);
     assert_eq!(config.limits.bytes_per_peer_max.get(), 1000);
 }
 
@@ -192,7 +194,7 @@ fn an_only_server_may_be_an_ensemble_of_one() {
 fn what_a_member_does_not_do_is_warned_about() {
     let lines = format!(
         "{THREE}\npeerType=observer\n\
-         localSessionsEnabled=true\nobserverMasterPort=2191"
+         observerMasterPort=2191"
     );
     let shown: Vec<_> = (member(&lines, "1").unwrap().warnings.iter())
         .map(Warning::to_string)
@@ -201,9 +203,7 @@ fn what_a_member_does_not_do_is_warned_about() {
     assert_eq!(
         shown,
         [
-            "zoo.cfg:9: localSessionsEnabled has no effect: every session is known to the whole \
-             ensemble",
-            "zoo.cfg:10: observerMasterPort has no effect: observers follow the leader, not other \
+            "zoo.cfg:9: observerMasterPort has no effect: observers follow the leader, not other \
              followers",
             "zoo.cfg:8: peerType=observer is not used: server.1 is a participant",
         ]
