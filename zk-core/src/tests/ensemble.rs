@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use zk_proto::quorum::{
-    EnsembleConfig, FromLeader, Notification, Packet, ServerState, split_packet,
+    EnsembleConfig, FromLeader, FromLearner, Notification, Packet, ServerState, split_packet,
 };
 use zk_proto::{
     ConnectRequest, CreateMode, ErrorCode, OpCode, Reader, Reconfig, Record as _, ReplyHeader,
@@ -936,6 +936,34 @@ fn a_learner_that_is_synchronizing_says_nothing_before_it_acknowledges() {
     assert!(ensemble.core(late).is_serving());
     ensemble.quorum(late, ping());
     assert!(!ensemble.on_way.is_empty(), "a learner that serves answers");
+}
+
+/// A follower of Apache's logs what it lacked on a thread of its own, whose acknowledgements may overtake that
+/// of NEWLEADER (`Learner.syncWithLeader`, 3.8.0).
+#[test]
+fn a_follower_may_acknowledge_transactions_before_the_leader() {
+    let mut ensemble = elected(3, 0);
+    let late = ensemble.followers()[0];
+    ensemble.kill(late);
+    let leader = ensemble.leader();
+    let mut client = ensemble.connect(leader);
+    ensemble.call(&mut client, create("/a")).unwrap();
+    ensemble.flushes = false;
+    ensemble.start(late);
+    ensemble.settle();
+    let link = *(ensemble.links.iter())
+        .find_map(|(link, (learner, _))| (*learner == late).then_some(link))
+        .unwrap();
+    let xid = ensemble.send(&mut client, create("/b"));
+    ensemble.flush(leader);
+    ensemble.settle();
+    assert!(ensemble.reply(&client, xid).is_none(), "one has it");
+    let zxid = ensemble.servers[&leader].disk.log.last().unwrap().0;
+    for zxid in [zxid, Zxid::of_epoch(1)] {
+        let packets = vec![FromLearner::Ack { zxid }];
+        ensemble.quorum(leader, QuorumInput::FromLearner { link, packets });
+    }
+    assert!(ensemble.reply(&client, xid).is_some(), "two have it");
 }
 
 #[test]

@@ -397,6 +397,8 @@ impl Leader {
         let Stage::Broadcast(broadcast) = &mut self.stage else {
             match packet {
                 FromLearner::Ping { .. } => learner.on_ping_answered(),
+                // Of what it lacked; nothing is proposed yet.
+                FromLearner::Ack { zxid } if zxid <= replica.tree.last_zxid() => {}
                 _ => self.close(facts, replica, link),
             }
             return;

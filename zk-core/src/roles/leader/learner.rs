@@ -41,6 +41,9 @@ pub(super) struct Learner {
     pub(super) patience: Duration,
     /// The oldest proposal that it has not acknowledged, and when that counts as never.
     pub(super) unacked: Option<(Zxid, Duration)>,
+    /// The newest transaction that it acknowledged before NEWLEADER: a learner of Apache has a thread for
+    /// each (`Learner.syncWithLeader`, 3.8.0).
+    pub(super) early_ack: Option<Zxid>,
     /// The rounds of the pings that it has not answered.
     pings: VecDeque<u64>,
     /// The newest round that it has answered.
@@ -61,6 +64,7 @@ impl Learner {
             last_zxid: Zxid::ZERO,
             patience,
             unacked: None,
+            early_ack: None,
             pings: VecDeque::new(),
             answered_round: 0,
             held: Vec::new(),

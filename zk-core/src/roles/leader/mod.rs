@@ -181,6 +181,7 @@ impl Leader {
         packet: FromLearner,
         now: Now,
     ) -> Step {
+        let epoch_zxid = self.epoch_zxid();
         let Some(learner) = self.learners.get_mut(&link) else {
             return Ok(());
         };
@@ -201,8 +202,11 @@ impl Leader {
                     current_epoch,
                 },
             ) => return self.on_ack_epoch(facts, replica, link, last_zxid, current_epoch, now),
-            (LearnerStage::Syncing, FromLearner::Ack { zxid }) if zxid == self.epoch_zxid() => {
+            (LearnerStage::Syncing, FromLearner::Ack { zxid }) if zxid == epoch_zxid => {
                 return self.on_synced(facts, replica, link, now);
+            }
+            (LearnerStage::Syncing, FromLearner::Ack { zxid }) => {
+                learner.early_ack = learner.early_ack.max(Some(zxid));
             }
             (LearnerStage::Acked | LearnerStage::Active, packet) => {
                 self.on_active(facts, replica, link, packet, now);
@@ -395,7 +399,12 @@ impl Leader {
         if let Some((_, deadline)) = &mut learner.unacked {
             *deadline = learner.patience;
         }
-        self.try_broadcast(facts, replica, now)
+        let early_ack = learner.early_ack.take();
+        self.try_broadcast(facts, replica, now)?;
+        if let Some(zxid) = early_ack {
+            self.on_active(facts, replica, link, FromLearner::Ack { zxid }, now);
+        }
+        Ok(())
     }
 
     /// Serves once a quorum has the history, and lets serve who has it.
