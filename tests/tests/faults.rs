@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{Rng, SeedableRng};
 use zk_tests::{
     Ensemble, EnsembleSettings, Flavour, Ledger, Load, LoadSettings, check_files, check_members,
     prepare_load,
@@ -239,9 +239,10 @@ impl World {
         }
     }
 
+    /// Well below `syncLimit`, so that links hold, or well above it, so that they end.
     fn wait(&mut self) {
-        let pause = self.random.random_range(300..900);
-        thread::sleep(Duration::from_millis(pause));
+        let pause = [300, 900].choose(&mut self.random).unwrap();
+        thread::sleep(Duration::from_millis(*pause));
     }
 }
 

@@ -393,7 +393,8 @@ impl Ensemble {
         Figures::parse(&answer.unwrap_or_else(|error| panic!("mntr of member {sid}: {error}")))
     }
 
-    /// Waits until exactly one of `sids` leads and the others follow or observe it; gives the
+    /// Waits until exactly one of `sids` leads, the others follow or observe it, and the leader counts
+    /// them: who was dropped while its link was blocked serves on until it hears of that. Gives the
     /// leader.
     ///
     /// # Panics
@@ -402,7 +403,9 @@ impl Ensemble {
         let began = Instant::now();
         loop {
             let seen: Vec<_> = sids.iter().map(|sid| (*sid, self.status(*sid))).collect();
-            if let Some(leader) = self.leader_among(&seen) {
+            if let Some(leader) = self.leader_among(&seen)
+                && self.learners_of(leader) >= sids.len() - 1
+            {
                 return leader;
             }
             self.assert_running(sids);
@@ -413,6 +416,18 @@ impl Ensemble {
             );
             std::thread::sleep(POLL_EVERY);
         }
+    }
+
+    /// How many members a leader counts that have what it has; none when it does not answer.
+    fn learners_of(&self, leader: u8) -> usize {
+        let answer = self.process(leader).ask_within("mntr", ANSWER_WITHIN);
+        let figures = answer.map(|answer| Figures::parse(&answer));
+        let count = |figures: Figures| {
+            let keys = ["synced_followers", "synced_observers"];
+            let counts = keys.map(|key| figures.text(key)?.parse::<usize>().ok());
+            counts.into_iter().flatten().sum()
+        };
+        figures.map_or(0, count)
     }
 
     /// Waits until all members serve; gives the leader.
