@@ -35,3 +35,8 @@ pub use latch::{LeaderGuard, LeaderLatch, LeaderLatchBuilder, Role};
 pub use mutex::{LockGuard, Mutex, MutexBuilder};
 pub use term::{FencingToken, LossPolicy, LossReason, Term};
 pub use view::{LeaderView, Participant};
+
+/// That the program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

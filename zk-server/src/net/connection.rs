@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,17 +24,18 @@ use futures::FutureExt;
 use futures::future::poll_fn;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 use tracing::{debug, error};
 use zk_core::Incoming;
 use zk_proto::{
-    ConnectRequest, DecodeError, FrameError, OpCode, Reader, Record, Request, RequestHeader, Xid,
-    split_frame, write_frame,
+    DecodeError, FrameError, OpCode, Reader, Record, Request, RequestHeader, Xid, split_frame,
+    write_frame,
 };
 
 use super::Link;
 use super::link::{Order, Outgoing};
+use super::opening::{self, Opening, OpeningKind};
 use crate::complaints::complain;
 use crate::driver::ToCore;
 use crate::shared::Shared;
@@ -44,49 +46,32 @@ use crate::words::{self, Word};
 const READ_BYTES: usize = 16 * 1024;
 /// Requests of one message to the loop; the rest of the input follows in another.
 const REQUESTS_PER_MESSAGE: usize = 64;
-/// The wait before more of an opening is read that did not come whole; each further one is twice as
-/// long. A client sends it in one piece, and many that trickle may not keep the server busy.
-const OPENING_PAUSE: Duration = Duration::from_millis(10);
 /// How long a closed connection's client may take for what was written last.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends, however it ends, and then forgets it.
 pub(crate) async fn serve(stream: TcpStream, link: Arc<Link>, server: Arc<Shared>) {
-    let mut connection = Connection {
-        stream,
-        link: Arc::clone(&link),
-        server: Arc::clone(&server),
-        input: BytesMut::new(),
-        output: BytesMut::new(),
-        requests: VecDeque::new(),
-        request_bytes: 0,
-        reply_weight: 0,
-        is_known_to_core: false,
-        is_accepted: false,
-    };
-    let ended = AssertUnwindSafe(connection.run()).catch_unwind().await;
-    server
-        .stats
-        .outstanding
-        .fetch_sub(connection.outstanding(), Relaxed);
-    if connection.is_known_to_core {
-        // A core that is gone needs no word of it.
-        let gone = ToCore::Disconnected { conn: link.id };
-        _ = server.core.send(gone).await;
-    }
-    match ended {
-        Ok(ended) => connection.finish(ended).await,
-        Err(_) => {
-            server.stats.bugs.fetch_add(1, Relaxed);
-            error!(peer = %link.peer, "bug: the connection's task panicked, it is closed");
+    // Boxed: it is over soon, and an idle session keeps no room for it.
+    let opening = Box::pin(opening::read(stream, &link, &server));
+    match AssertUnwindSafe(opening).catch_unwind().await {
+        Ok(Ok(Opening { stream, rest, kind })) => {
+            let connection = Connection::new(stream, rest, &link, &server);
+            connection.serve(kind).await;
         }
+        Ok(Err(ended)) => _ = ended.log(link.peer, &server),
+        Err(_) => note_bug(&link, &server),
     }
     server.registry.remove(&link);
 }
 
+fn note_bug(link: &Link, server: &Shared) {
+    server.stats.bugs.fetch_add(1, Relaxed);
+    error!(peer = %link.peer, "bug: the connection's task panicked, it is closed");
+}
+
 /// Why a connection ends.
 #[derive(Debug)]
-enum Ended {
+pub(super) enum Ended {
     /// The loop said so, or a four-letter word is answered; everything is written.
     Closed,
     /// The client closed it.
@@ -119,11 +104,44 @@ impl From<FrameError> for Ended {
     }
 }
 
-/// What a connection's first bytes ask for.
-enum Opening {
-    /// With the mask that follows `stmk`.
-    Word(Word, i64),
-    Handshake(ConnectRequest),
+impl Ended {
+    /// Says why a connection ends, and whether its client may take what was written last.
+    fn log(self, peer: SocketAddr, server: &Shared) -> bool {
+        let complaints = &server.complaints;
+        match self {
+            Self::Closed => return true,
+            Self::ByClient => {
+                server.stats.connections_dropped.fetch_add(1, Relaxed);
+                debug!(%peer, "the client closed its connection");
+            }
+            Self::Io(error) => {
+                debug!(%peer, %error, "connection lost");
+            }
+            Self::HandshakeDeadline => {
+                server.stats.sessionless_expired.fetch_add(1, Relaxed);
+                let kind = &complaints.handshake_deadline;
+                complain!(kind, %peer, "no handshake in time, the connection is closed");
+            }
+            Self::TooSlow => {
+                let kind = &complaints.too_slow;
+                complain!(kind, %peer, "the client does not take its replies, the connection is closed");
+            }
+            Self::BadHandshake(error) => {
+                let kind = &complaints.bad_handshake;
+                complain!(kind, %peer, %error, "not a handshake, the connection is closed");
+            }
+            Self::BadFrame(error) => {
+                let kind = &complaints.bad_frame;
+                complain!(kind, %peer, %error, "length out of bounds, the connection is closed");
+            }
+            Self::NoHeader(error) => {
+                let kind = &complaints.no_header;
+                complain!(kind, %peer, %error, "not a request, the connection is closed");
+            }
+            Self::Stopped => {}
+        }
+        false
+    }
 }
 
 /// A request that is not yet answered.
@@ -154,17 +172,52 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(&mut self) -> Ended {
-        // Boxed: it is over soon, and an idle session keeps no room for it.
-        let opening = Box::pin(timeout(
-            self.server.config.limits.handshake_deadline,
-            self.read_opening(),
-        ));
-        match opening.await {
-            Err(_) => Ended::HandshakeDeadline,
-            Ok(Err(ended)) => ended,
-            Ok(Ok(Opening::Word(word, mask))) => Box::pin(self.answer(word, mask)).await,
-            Ok(Ok(Opening::Handshake(request))) => {
+    fn new(stream: TcpStream, input: BytesMut, link: &Arc<Link>, server: &Arc<Shared>) -> Self {
+        Self {
+            stream,
+            link: Arc::clone(link),
+            server: Arc::clone(server),
+            input,
+            output: BytesMut::new(),
+            requests: VecDeque::new(),
+            request_bytes: 0,
+            reply_weight: 0,
+            is_known_to_core: false,
+            is_accepted: false,
+        }
+    }
+
+    async fn serve(mut self, kind: OpeningKind) {
+        let ended = AssertUnwindSafe(self.run(kind)).catch_unwind().await;
+        let stats = &self.server.stats;
+        stats.outstanding.fetch_sub(self.outstanding(), Relaxed);
+        if self.is_known_to_core {
+            // A core that is gone needs no word of it.
+            let gone = ToCore::Disconnected { conn: self.link.id };
+            _ = self.server.core.send(gone).await;
+        }
+        match ended {
+            Ok(ended) => {
+                if ended.log(self.link.peer, &self.server) {
+                    self.finish().await;
+                }
+            }
+            Err(_) => note_bug(&self.link, &self.server),
+        }
+    }
+
+    async fn run(&mut self, kind: OpeningKind) -> Ended {
+        match kind {
+            OpeningKind::Word(word, mask) => Box::pin(self.answer(word, mask)).await,
+            OpeningKind::Handshake(request, bytes) => {
+                let timed = match request.session_id.0 {
+                    0 => Timed::Update,
+                    _ => Timed::Not,
+                };
+                if timed == Timed::Update {
+                    self.server.stats.prep.requests.fetch_add(1, Relaxed);
+                }
+                self.note_request(OpCode::CREATE_SESSION, Xid(0), timed, bytes);
                 self.is_known_to_core = true;
                 let connect = ToCore::Connect {
                     link: Arc::clone(&self.link),
@@ -174,43 +227,6 @@ impl Connection {
                     return Ended::Stopped;
                 }
                 self.serve_session().await
-            }
-        }
-    }
-
-    /// Reads what decides about the connection: a four-letter word or a handshake.
-    async fn read_opening(&mut self) -> Result<Opening, Ended> {
-        let limit = self.server.config.limits.frame_bytes_before_login_max.get();
-        let mut pause = OPENING_PAUSE;
-        loop {
-            if let Some(word) = self.input.first_chunk::<4>().and_then(Word::parse) {
-                if let Some(mask) = words::mask(word, &self.input, &self.server) {
-                    self.count_received(1, 4);
-                    return Ok(Opening::Word(word, mask));
-                }
-            } else if let Some(frame) = split_frame(&mut self.input, limit)? {
-                self.count_received(1, 4 + frame.len());
-                let request = ConnectRequest::decode(&mut Reader::new(&frame))
-                    .map_err(Ended::BadHandshake)?;
-                let stats = &self.server.stats;
-                stats.connection_requests.fetch_add(1, Relaxed);
-                let timed = match request.session_id.0 {
-                    0 => Timed::Update,
-                    _ => Timed::Not,
-                };
-                if timed == Timed::Update {
-                    stats.prep.requests.fetch_add(1, Relaxed);
-                }
-                self.note_request(OpCode::CREATE_SESSION, Xid(0), timed, frame.len());
-                return Ok(Opening::Handshake(request));
-            }
-            if !self.input.is_empty() {
-                sleep(pause).await;
-                pause *= 2;
-            }
-            self.input.reserve(limit + 4 - self.input.len().min(limit));
-            if self.stream.read_buf(&mut self.input).await? == 0 {
-                return Err(Ended::ByClient);
             }
         }
     }
@@ -440,7 +456,8 @@ impl Connection {
         }
         if !incoming.is_empty() {
             let bytes = self.request_bytes - before + 4 * incoming.len();
-            self.count_received(incoming.len(), bytes);
+            self.link
+                .count_received(&self.server.stats, incoming.len(), bytes);
             self.link.set_outstanding(self.requests.len());
         }
         Ok(incoming)
@@ -456,13 +473,6 @@ impl Connection {
             timed,
         });
         self.server.stats.outstanding.fetch_add(1, Relaxed);
-    }
-
-    fn count_received(&self, count: usize, bytes: usize) {
-        let stats = &self.server.stats;
-        stats.packets_received.fetch_add(count as u64, Relaxed);
-        stats.bytes_received.fetch_add(bytes as u64, Relaxed);
-        self.link.stats().received += count as u64;
     }
 
     /// Makes room for what is read next: for the rest of a long frame, but never far ahead of what
@@ -493,49 +503,9 @@ impl Connection {
         self.requests.len().cast_signed() as i64
     }
 
-    /// Logs why the connection ends, and lets the client take what was written last.
-    async fn finish(mut self, ended: Ended) {
+    /// Lets the client take what was written last.
+    async fn finish(mut self) {
         let peer = self.link.peer;
-        let complaints = &self.server.complaints;
-        match ended {
-            Ended::Closed => {}
-            Ended::ByClient => {
-                self.server.stats.connections_dropped.fetch_add(1, Relaxed);
-                debug!(%peer, "the client closed its connection");
-                return;
-            }
-            Ended::Io(error) => {
-                debug!(%peer, %error, "connection lost");
-                return;
-            }
-            Ended::HandshakeDeadline => {
-                self.server.stats.sessionless_expired.fetch_add(1, Relaxed);
-                let kind = &complaints.handshake_deadline;
-                complain!(kind, %peer, "no handshake in time, the connection is closed");
-                return;
-            }
-            Ended::TooSlow => {
-                let kind = &complaints.too_slow;
-                complain!(kind, %peer, "the client does not take its replies, the connection is closed");
-                return;
-            }
-            Ended::BadHandshake(error) => {
-                let kind = &complaints.bad_handshake;
-                complain!(kind, %peer, %error, "not a handshake, the connection is closed");
-                return;
-            }
-            Ended::BadFrame(error) => {
-                let kind = &complaints.bad_frame;
-                complain!(kind, %peer, %error, "length out of bounds, the connection is closed");
-                return;
-            }
-            Ended::NoHeader(error) => {
-                let kind = &complaints.no_header;
-                complain!(kind, %peer, %error, "not a request, the connection is closed");
-                return;
-            }
-            Ended::Stopped => return,
-        }
         // Whoever reads the end finds a server that does not know the connection any more.
         self.server.registry.retire(&self.link);
         // A socket closed with unread input is reset, and the client may lose what it has not yet

@@ -10,7 +10,7 @@ use futures::task::AtomicWaker;
 use zk_core::ConnId;
 use zk_proto::{ConnectResponse, MultiResult, ReplyHeader, Response, SessionId};
 
-use crate::stats::ConnectionStats;
+use crate::stats::{ConnectionStats, ServerStats};
 
 /// Something for a client.
 #[derive(Debug)]
@@ -236,6 +236,17 @@ impl Link {
     /// Requests read and not yet answered.
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Counts packets that came, here and for the whole server.
+    pub(super) fn count_received(&self, server: &ServerStats, count: usize, bytes: usize) {
+        server
+            .packets_received
+            .fetch_add(count as u64, Ordering::Relaxed);
+        server
+            .bytes_received
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+        self.stats().received += count as u64;
     }
 
     pub(crate) fn stats(&self) -> MutexGuard<'_, ConnectionStats> {

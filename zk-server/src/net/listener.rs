@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -21,6 +22,8 @@ use crate::shared::Shared;
 const BACKLOG: u32 = 1024;
 /// The wait after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are accepted before all else that is ready has its turn.
+const ACCEPTS_PER_TURN: u32 = 16;
 
 /// Opens the sockets of the client port. With port 0 the system chooses one, the same for all.
 pub(crate) fn bind(config: &ClientPortConfig) -> io::Result<Vec<TcpListener>> {
@@ -90,13 +93,16 @@ pub(crate) fn is_family_missing(error: &io::Error) -> bool {
 /// Accepts connections and starts a task for each, until it is cancelled.
 pub(crate) async fn accept_all(listener: TcpListener, server: Arc<Shared>, tasks: TaskTracker) {
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => admit(stream, peer, &server, &tasks),
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+        for _ in 0..ACCEPTS_PER_TURN {
+            match listener.accept().await {
+                Ok((stream, peer)) => admit(stream, peer, &server, &tasks),
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
+        yield_now().await;
     }
 }
 

@@ -6,6 +6,7 @@
 mod connection;
 mod link;
 mod listener;
+mod opening;
 mod registry;
 
 pub(crate) use connection::serve;
