@@ -51,12 +51,12 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends, however it ends, and then forgets it.
 pub(crate) async fn serve(stream: TcpStream, link: Arc<Link>, server: Arc<Shared>) {
-    // Boxed: it is over soon, and an idle session keeps no room for it.
+    // Boxed, here and below: it is over soon, and an idle session keeps no room for it.
     let opening = Box::pin(opening::read(stream, &link, &server));
     match AssertUnwindSafe(opening).catch_unwind().await {
         Ok(Ok(Opening { stream, rest, kind })) => {
-            let connection = Connection::new(stream, rest, &link, &server);
-            connection.serve(kind).await;
+            let mut connection = Connection::new(stream, rest, &link, &server);
+            connection.serve(Box::new(kind)).await;
         }
         Ok(Err(ended)) => _ = ended.log(link.peer, &server),
         Err(_) => note_bug(&link, &server),
@@ -187,7 +187,7 @@ impl Connection {
         }
     }
 
-    async fn serve(mut self, kind: OpeningKind) {
+    async fn serve(&mut self, kind: Box<OpeningKind>) {
         let ended = AssertUnwindSafe(self.run(kind)).catch_unwind().await;
         let stats = &self.server.stats;
         stats.outstanding.fetch_sub(self.outstanding(), Relaxed);
@@ -199,15 +199,15 @@ impl Connection {
         match ended {
             Ok(ended) => {
                 if ended.log(self.link.peer, &self.server) {
-                    self.finish().await;
+                    Box::pin(self.finish()).await;
                 }
             }
             Err(_) => note_bug(&self.link, &self.server),
         }
     }
 
-    async fn run(&mut self, kind: OpeningKind) -> Ended {
-        match kind {
+    async fn run(&mut self, kind: Box<OpeningKind>) -> Ended {
+        match *kind {
             OpeningKind::Word(word, mask) => Box::pin(self.answer(word, mask)).await,
             OpeningKind::Handshake(request, bytes) => {
                 let timed = match request.session_id.0 {
@@ -504,7 +504,7 @@ impl Connection {
     }
 
     /// Lets the client take what was written last.
-    async fn finish(mut self) {
+    async fn finish(&mut self) {
         let peer = self.link.peer;
         // Whoever reads the end finds a server that does not know the connection any more.
         self.server.registry.retire(&self.link);
@@ -524,7 +524,7 @@ impl Connection {
             while self.stream.read(&mut rest).await? > 0 {}
             Ok::<_, io::Error>(())
         };
-        if let Ok(Err(error)) = Box::pin(timeout(LINGER, linger)).await {
+        if let Ok(Err(error)) = timeout(LINGER, linger).await {
             debug!(%peer, %error, "connection lost while it was closed");
         }
     }
