@@ -59,8 +59,8 @@ impl RawClient {
         session_id: SessionId,
         password: &Bytes,
     ) -> io::Result<Self> {
-        let seen = Zxid(0);
-        Self::handshake(address, timeout, (session_id, password), seen, READ_TIMEOUT)
+        let request = connect_request(timeout, (session_id, password), Zxid(0));
+        Self::handshake(address, &request, READ_TIMEOUT)
     }
 
     /// Opens a session, or resumes the one that `before` had, seeing nothing older than what that
@@ -79,28 +79,23 @@ impl RawClient {
             let session = &before.session;
             ((session.session_id, &session.password), before.seen)
         });
-        Self::handshake(address, timeout, session, seen, patience)
+        Self::handshake(address, &connect_request(timeout, session, seen), patience)
     }
 
-    fn handshake(
+    /// Opens or resumes a session as the request says. No wait for the server is longer than
+    /// `patience`.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub fn handshake(
         address: SocketAddr,
-        timeout: Duration,
-        (session_id, password): (SessionId, &Bytes),
-        seen: Zxid,
+        request: &ConnectRequest,
         patience: Duration,
     ) -> io::Result<Self> {
         let mut socket = TcpStream::connect_timeout(&address, patience)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(patience))?;
         let mut out = BytesMut::new();
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: seen,
-            timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
-            session_id,
-            password: password.clone(),
-            read_only: Some(false),
-        };
         write_frame(&mut out, |out| request.encode(out));
         socket.write_all(&out)?;
         let mut input = BytesMut::new();
@@ -110,7 +105,7 @@ impl RawClient {
             socket,
             input,
             session,
-            seen,
+            seen: request.last_zxid_seen,
             next_xid: 1,
             unanswered: VecDeque::new(),
             events: Vec::new(),
@@ -226,6 +221,21 @@ impl RawClient {
                 xid
             }
         }
+    }
+}
+
+fn connect_request(
+    timeout: Duration,
+    (session_id, password): (SessionId, &Bytes),
+    seen: Zxid,
+) -> ConnectRequest {
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: seen,
+        timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
+        session_id,
+        password: password.clone(),
+        read_only: Some(false),
     }
 }
 

@@ -145,7 +145,7 @@ impl Replica {
     }
 
     fn refuse_session(&mut self, conn: ConnId, has_read_only_byte: bool) {
-        let response = ConnectResponse::expired(has_read_only_byte.then_some(false));
+        let response = ConnectResponse::expired(has_read_only_byte.then_some(self.is_read_only));
         self.effects.push(Effect::Accept { conn, response });
         self.refuse(conn, CloseReason::SessionRefused);
     }

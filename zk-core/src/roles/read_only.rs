@@ -1,7 +1,7 @@
 //! A server without a leader that lets clients read (`ReadOnlyZooKeeperServer`, 3.9.5).
 //!
 //! Its sessions are local, and end with it. A client that has a session of the ensemble is sent away,
-//! since only a leader knows whether that is still open.
+//! since only a leader knows whether that is still open; any other session that is not open here is over.
 
 use zk_proto::{ErrorCode, Xid};
 
@@ -25,9 +25,12 @@ impl ReadOnly {
                 session,
                 timeout_ms,
             } => replica.begin_local(session, timeout_ms, now),
+            Resuming::Own { session, slot } if replica.sessions.is_global(session) => {
+                replica.close(slot, CloseReason::NotServing);
+            }
             Resuming::Own { session, slot } => {
                 if !replica.resume_local(session, slot, now) {
-                    replica.close(slot, CloseReason::NotServing);
+                    replica.resume(session, false);
                 }
             }
         }

@@ -1499,6 +1499,9 @@ fn a_server_without_a_leader_lets_clients_read_that_are_content_with_it() {
         SessionId(0),
         "only a leader knows its session"
     );
+    assert!(ensemble.servers[&left].closed.contains(&returning.conn));
+    let answered = &ensemble.servers[&left].accepted;
+    assert_eq!(answered.get(&returning.conn), None, "it may be open");
     let mut client = ensemble.connect_as(left, reader.clone());
     assert!(ensemble.call(&mut client, get_data("/a", false)).is_ok());
     for refused in [create("/b"), set_data("/a", ""), sync()] {
@@ -1507,12 +1510,23 @@ fn a_server_without_a_leader_lets_clients_read_that_are_content_with_it() {
             Err(ErrorCode::NOT_READ_ONLY)
         );
     }
-    let mut second = ensemble.connect_as(left, reader);
+    let mut second = ensemble.connect_as(left, reader.clone());
     assert_eq!(
         ensemble.call(&mut second, Request::CloseSession),
         Ok(Response::Empty)
     );
     assert!(ensemble.servers[&left].closed.contains(&second.conn));
+    let password = zk_proto::session_password(second.session);
+    let late = ensemble.connect_as(
+        left,
+        ConnectRequest {
+            session_id: second.session,
+            password: Bytes::copy_from_slice(&password),
+            ..reader
+        },
+    );
+    let answered = &ensemble.servers[&left].accepted;
+    assert_eq!(answered.get(&late.conn), Some(&SessionId(0)), "it is over");
     for id in ensemble.ids() {
         if id != left {
             ensemble.start(id);
