@@ -3,8 +3,10 @@
 //! server and Apache's.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -203,6 +205,14 @@ fn read() -> Vec<Request> {
     ]
 }
 
+/// Makes what is read later.
+fn write(client: &mut RawClient) {
+    for path in ["/a", "/a/x"] {
+        let asked = create(OpCode::CREATE2, path, CreateMode::Persistent);
+        client.get(Request::Create(asked)).unwrap();
+    }
+}
+
 /// What a watch on the data of `path` missed since `seen`.
 fn set_watches(path: &str, seen: Zxid) -> Request {
     Request::SetWatches(SetWatches {
@@ -222,10 +232,7 @@ fn serves_readers(left: Flavour, local_sessions: &str) {
     let address = ensemble.address(LEFT);
     let mut global = connect(address, &reader()).unwrap();
     assert_eq!(global.session().read_only, Some(false));
-    for path in ["/a", "/a/x"] {
-        let asked = create(OpCode::CREATE2, path, CreateMode::Persistent);
-        global.get(Request::Create(asked)).unwrap();
-    }
+    write(&mut global);
     let before = global.call(get("/a", false)).unwrap().header.zxid;
     global.get(set("/a")).unwrap();
     let owned = create(OpCode::CREATE, "/owned", CreateMode::Ephemeral);
@@ -352,5 +359,65 @@ fn our_member_without_a_quorum_serves_readers() {
 fn apaches_member_without_a_quorum_serves_readers() {
     if Needs::apache("apaches_member_without_a_quorum_serves_readers").is_some() {
         serves_readers(Apache, "true");
+    }
+}
+
+/// What `kazoo_read_only.py` prints, at either server.
+const KAZOO: &str = "\
+CONNECTED_RO CONNECTED
+b'1' None ['x']
+create NotReadOnlyCallError
+set NotReadOnlyCallError
+delete NotReadOnlyCallError
+sync NotReadOnlyCallError
+commit NotReadOnlyCallError
+quorum
+SUSPENDED LOST CONNECTED
+CONNECTED True
+";
+
+fn kazoo_reads(python: &Path, left: Flavour) {
+    let settings = settings(left).set("localSessionsEnabled", "true");
+    let mut ensemble = Ensemble::start(&settings);
+    let address = ensemble.address(LEFT);
+    write(&mut connect(address, &reader()).unwrap());
+    leave_alone(&mut ensemble);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kazoo_read_only.py");
+    let mut kazoo = Command::new(python)
+        .arg(script)
+        .arg(address.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = String::new();
+    for line in BufReader::new(kazoo.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        printed.push_str(&line);
+        printed.push('\n');
+        if line == "quorum" {
+            bring_back(&mut ensemble);
+            ensemble.wait_for_all(SOON);
+            let mut stdin = kazoo.stdin.take().unwrap();
+            stdin.write_all(b"go on\n").unwrap();
+        }
+    }
+    let status = kazoo.wait().unwrap();
+    assert!(status.success(), "{status}: {printed}");
+    assert_eq!(printed, KAZOO);
+}
+
+#[test]
+fn kazoo_reads_at_our_member_without_a_quorum() {
+    if let Some(python) = Needs::kazoo("kazoo_reads_at_our_member_without_a_quorum") {
+        kazoo_reads(&python, Ours);
+    }
+}
+
+#[test]
+fn kazoo_reads_at_apaches_member_without_a_quorum() {
+    let test = "kazoo_reads_at_apaches_member_without_a_quorum";
+    if let (Some(_), Some(python)) = (Needs::apache(test), Needs::kazoo(test)) {
+        kazoo_reads(&python, Apache);
     }
 }
