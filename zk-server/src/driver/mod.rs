@@ -8,13 +8,16 @@
 //! ```
 //!
 //! Each turn takes everything that waits, and only then hands out what came of it, so that a busy
-//! server needs few wake-ups. It decides nothing: every effect has one arm here.
+//! server needs few wake-ups; but of what takes long no more than a [`portion`], so that nobody waits
+//! for all that others ask for. It decides nothing: every effect has one arm here.
 
 mod ensemble;
 mod outbound;
+mod portion;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -38,6 +41,7 @@ use crate::status::Status;
 use crate::storage::{FromStorage, StorageThread};
 use ensemble::Ensemble;
 use outbound::{Made, Outbound};
+use portion::Work;
 
 /// Messages that wait for the loop at most; senders wait for room.
 pub(crate) const MESSAGES_WAITING_MAX: usize = 4096;
@@ -135,6 +139,8 @@ impl Driver {
             core,
             server,
             made: VecDeque::new(),
+            later: VecDeque::new(),
+            had_long_work: false,
             unflushed_bytes: 0,
             retires_until: None,
         };
@@ -169,8 +175,9 @@ impl Driver {
                     timer.as_mut().reset(clock.instant(armed).into());
                 }
                 () = &mut stop, if turn.retires_until.is_none() => turn.retire(clock.now()),
+                () = ready(()), if turn.has_later() => {}
             }
-            if shares_thread {
+            if shares_thread || turn.has_later() {
                 yield_now().await;
             }
             let now = clock.now();
@@ -218,6 +225,10 @@ struct Turn {
     server: Arc<Shared>,
     outbound: Outbound,
     made: VecDeque<Made>,
+    /// What clients sent and the turn did not take.
+    later: VecDeque<ToCore>,
+    /// Whether the turn has done its share of long work.
+    had_long_work: bool,
     unflushed_bytes: usize,
     /// The server is told to stop, and does so then at the latest, if it is a member.
     retires_until: Option<Duration>,
@@ -352,48 +363,93 @@ impl Turn {
         }
     }
 
+    /// Whether clients have something for the next turn already.
+    fn has_later(&self) -> bool {
+        !self.later.is_empty() && self.hears_more()
+    }
+
     fn on_clients(&mut self, now: Now, messages: &mut Vec<ToCore>) {
-        let now_ms = whole_ms(now.monotonic);
-        let prep = &self.server.stats.prep;
         if !messages.is_empty() {
+            let prep = &self.server.stats.prep;
             prep.queue_size.add(messages.len() as u64);
         }
-        let is_stopping = self.retires_until.is_some();
-        for message in messages.drain(..) {
-            match message {
-                ToCore::Connect { link, request } if !is_stopping => {
-                    let input = Input::Connect {
-                        conn: link.id,
-                        peer: link.peer.ip(),
-                        request,
-                    };
-                    self.outbound.add_client(link);
-                    self.core.handle(now, input);
-                }
-                ToCore::Disconnected { conn } => {
-                    if self.outbound.remove_client(conn) {
-                        self.core.handle(now, Input::Disconnected { conn });
-                    }
-                }
-                ToCore::Requests {
-                    conn,
-                    requests,
-                    sent_ms,
-                } if !is_stopping => {
-                    let count = requests.len() as u64;
-                    prep.requests.fetch_add(count, Relaxed);
-                    let queued_ms = now_ms.saturating_sub(sent_ms);
-                    prep.queue_time.add_many(queued_ms, count);
-                    self.outbound.end_message(conn);
-                    self.core.handle(now, Input::Requests { conn, requests });
-                }
-                ToCore::Inspect(question) => question(&self.core),
-                ToCore::Connect { .. } | ToCore::Requests { .. } => {}
+        self.had_long_work = false;
+        if self.hears_more() {
+            for message in std::mem::take(&mut self.later) {
+                self.on_client(now, message);
             }
-            // After each message, so that what one client asks for is bounded when it is
-            // handed over, not when the turn ends.
-            self.outbound.take(self.core.drain_effects());
         }
+        for message in messages.drain(..) {
+            self.on_client(now, message);
+        }
+    }
+
+    fn on_client(&mut self, now: Now, message: ToCore) {
+        let is_stopping = self.retires_until.is_some();
+        match message {
+            ToCore::Connect { link, request } if !is_stopping => {
+                let input = Input::Connect {
+                    conn: link.id,
+                    peer: link.peer.ip(),
+                    request,
+                };
+                self.outbound.add_client(link);
+                self.handle(now, input);
+            }
+            // What it asked for before comes first, were it to end its session.
+            ToCore::Disconnected { conn } if self.asks_later(conn) => self.later.push_back(message),
+            ToCore::Disconnected { conn } => {
+                if self.outbound.remove_client(conn) {
+                    self.handle(now, Input::Disconnected { conn });
+                }
+            }
+            ToCore::Requests {
+                conn,
+                requests,
+                sent_ms,
+            } if !is_stopping => self.on_requests(now, conn, requests, sent_ms),
+            ToCore::Inspect(question) => question(&self.core),
+            ToCore::Connect { .. } | ToCore::Requests { .. } => {}
+        }
+    }
+
+    fn asks_later(&self, conn: ConnId) -> bool {
+        let mut later = self.later.iter();
+        later.any(|message| matches!(message, ToCore::Requests { conn: asks, .. } if *asks == conn))
+    }
+
+    /// Hands a connection's requests over, but for what has to wait for the next turn. What they bring is
+    /// taken after each part, so that what one client asks for is bounded when it is handed over, not
+    /// when the turn ends.
+    fn on_requests(&mut self, now: Now, conn: ConnId, mut requests: Vec<Incoming>, sent_ms: u64) {
+        let queued_ms = whole_ms(now.monotonic).saturating_sub(sent_ms);
+        loop {
+            let part = portion::next(&requests);
+            if self.had_long_work && part.work != Work::Little {
+                break;
+            }
+            let rest = requests.split_off(part.requests);
+            let prep = &self.server.stats.prep;
+            prep.requests.fetch_add(part.requests as u64, Relaxed);
+            prep.queue_time.add_many(queued_ms, part.requests as u64);
+            self.handle(now, Input::Requests { conn, requests });
+            requests = rest;
+            let is_long =
+                part.work == Work::Long || self.outbound.reply_bytes(conn) >= portion::REPLY_BYTES;
+            self.had_long_work |= is_long;
+            if requests.is_empty() {
+                self.outbound.end_message(conn);
+                return;
+            }
+            if is_long {
+                break;
+            }
+        }
+        self.later.push_back(ToCore::Requests {
+            conn,
+            requests,
+            sent_ms,
+        });
     }
 
     /// Hands out what the turn brought.

@@ -100,6 +100,11 @@ impl Outbound {
         }
     }
 
+    /// About how many bytes of replies the turn has for a client.
+    pub(super) fn reply_bytes(&self, conn: ConnId) -> usize {
+        self.clients.get(&conn).map_or(0, |client| client.weight)
+    }
+
     pub(super) fn remove_client(&mut self, conn: ConnId) -> bool {
         self.clients.remove(&conn).is_some()
     }
